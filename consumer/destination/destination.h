@@ -1,0 +1,110 @@
+/* destination.h -- the one interface of everything that takes changes.
+ * Each destination is driven by one worker thread (worker.c), which owns it between open and
+ * close: no function here is called from two threads at once. Events come in commit order. */
+#ifndef PEN_DESTINATION_H
+#define PEN_DESTINATION_H
+
+#include "base/error.h"
+#include "penstock/event.h"
+
+/* Who the source is, and where its stream stands: what a destination checks its progress against,
+ * and what memory tables load their rows from. Strings are borrowed for the destination's life. */
+typedef struct pen_source_identity
+{
+	const char *conninfo; /* of the source, without replication= */
+	const char *slot;     /* NULL: a temporary one */
+	char system_identifier[32];
+	char database[64];
+	uint32_t timeline;
+	char fingerprint[40];        /* of what is filtered and mapped */
+	int64_t advisory_key;        /* a session lock that is held in the source database */
+	const int64_t *sibling_keys; /* the same of the other destinations, by position */
+	size_t sibling_count;
+} pen_source_identity;
+
+/* What a destination is made from. Strings are borrowed for the destination's life. */
+typedef struct pen_destination_config
+{
+	const char *name;
+	const char *uri;
+	const struct pen_route *route; /* which tables it takes: route/route.h */
+	size_t pipeline_bytes_max;     /* sent and not yet answered */
+	size_t batch_bytes_max;        /* of changes in one destination transaction while behind */
+	size_t table_bytes_max;        /* of memory tables; 0: no limit */
+	int connect_timeout_ms;
+	bool allow_triggers;
+} pen_destination_config;
+
+typedef struct pen_destination pen_destination;
+
+/* Counters and position, written by the worker's thread, read under the worker's lock. */
+typedef struct pen_position
+{
+	uint64_t applied_lsn; /* everything up to here has been handed over and committed */
+	uint64_t durable_lsn; /* everything up to here survives a crash; what may be confirmed */
+} pen_position;
+
+/*
+ * A kind of destination. Every function may fail with a status and error:
+ *   E_RETRY    closed and opened again after a back-off, then fed again from its position
+ *   E_WAITING  the same, but `probe` is asked before the stream is troubled
+ *   others     the destination stops; it takes part in nothing more
+ */
+typedef struct pen_destination_kind
+{
+	const char *scheme; /* "postgresql", "memory", "stdout" */
+
+	/* A closed destination, or NULL and error. Does not connect. */
+	pen_destination *(*create)(const pen_destination_config *config, pen_error *error);
+	void (*destroy)(pen_destination *destination);
+
+	/*
+	 * Connect, check the source's identity against what is recorded, and fill position from what
+	 * is stored: the first byte of WAL it has not got. durable_lsn 0: it has no position yet and
+	 * begins where the stream does. Also called again after close.
+	 */
+	penstock_status (*open)(pen_destination *destination, const pen_source_identity *source,
+							pen_position *position, pen_error *error);
+	void (*close)(pen_destination *destination);
+
+	/*
+	 * The stream begins (again) at start_lsn: everything with a commit before it is there
+	 * already, or will never come. An open transaction of before is undone. start_lsn is at most
+	 * the position, unless there was none. What has been applied is skipped by the worker.
+	 */
+	penstock_status (*start)(pen_destination *destination, uint64_t start_lsn,
+							 pen_position *position, pen_error *error);
+
+	/* Take one event. It is borrowed until this returns. */
+	penstock_status (*apply)(pen_destination *destination, const penstock_event *event,
+							 pen_position *position, pen_error *error);
+
+	/* The queue is drained, between transactions: commit what is gathered. */
+	penstock_status (*flush)(pen_destination *destination, pen_position *position,
+							 pen_error *error);
+
+	/* There is nothing of interest before lsn: move the position there, durably, even though no
+	 * transaction says so. Called between transactions and after flush. */
+	penstock_status (*advance)(pen_destination *destination, uint64_t lsn, pen_position *position,
+							   pen_error *error);
+
+	/* Look whether more has become durable; *poll_ms: when to ask again, -1: no need. */
+	penstock_status (*sync)(pen_destination *destination, pen_position *position, int *poll_ms,
+							pen_error *error);
+
+	/* After E_WAITING: PENSTOCK_OK when what was missing is there. NULL: never waits. */
+	penstock_status (*probe)(pen_destination *destination, const pen_source_identity *source,
+							 pen_error *error);
+} pen_destination_kind;
+
+/* A destination starts with its kind; each kind's own struct has this as its first member. */
+struct pen_destination
+{
+	const pen_destination_kind *kind;
+	const pen_destination_config *config;
+};
+
+/* The kind that takes uri, by its scheme, or NULL. Thread-safe. */
+extern const pen_destination_kind *pen_destination_find(const char *uri);
+
+#endif
