@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define LSN_FORMAT	  "%X/%X"
+#define LSN_FORMAT    "%X/%X"
 #define LSN_ARGS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 void
@@ -51,19 +51,21 @@ pen_progress_check_slot(const char *destination, const char *slot, uint64_t stor
 	if (stored_lsn == 0)
 		return PENSTOCK_OK;
 	if (confirmed_lsn > stored_lsn)
-		return pen_error_set(error, PENSTOCK_E_REFUSED,
-							 "destination %s: slot \"%s\" is confirmed up to " LSN_FORMAT
-							 ", but the destination has only what was committed before " LSN_FORMAT
-							 ": what lies between is lost (slot re-created or advanced, or destination "
-							 "restored); bring the tables in step, then DELETE FROM penstock.progress "
-							 "WHERE slot = '%s' at the destination",
-							 destination, slot, LSN_ARGS(confirmed_lsn), LSN_ARGS(stored_lsn), slot);
+		return pen_error_set(
+			error, PENSTOCK_E_REFUSED,
+			"destination %s: slot \"%s\" is confirmed up to " LSN_FORMAT
+			", but the destination has only what was committed before " LSN_FORMAT
+			": what lies between is lost (slot re-created or advanced, or destination "
+			"restored); bring the tables in step, then DELETE FROM penstock.progress "
+			"WHERE slot = '%s' at the destination",
+			destination, slot, LSN_ARGS(confirmed_lsn), LSN_ARGS(stored_lsn), slot);
 	if (stored_lsn > current_lsn)
-		return pen_error_set(error, PENSTOCK_E_REFUSED,
-							 "destination %s: it has transactions up to " LSN_FORMAT
-							 ", but the source's WAL ends at " LSN_FORMAT
-							 ": the source was restored to an earlier time; bring the tables in step, then "
-							 "DELETE FROM penstock.progress WHERE slot = '%s' at the destination",
-							 destination, LSN_ARGS(stored_lsn), LSN_ARGS(current_lsn), slot);
+		return pen_error_set(
+			error, PENSTOCK_E_REFUSED,
+			"destination %s: it has transactions up to " LSN_FORMAT
+			", but the source's WAL ends at " LSN_FORMAT
+			": the source was restored to an earlier time; bring the tables in step, then "
+			"DELETE FROM penstock.progress WHERE slot = '%s' at the destination",
+			destination, LSN_ARGS(stored_lsn), LSN_ARGS(current_lsn), slot);
 	return PENSTOCK_OK;
 }

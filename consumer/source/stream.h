@@ -5,6 +5,7 @@
 #define PEN_STREAM_H
 
 #include "base/error.h"
+#include "event/identity.h"
 
 typedef struct pen_stream pen_stream;
 
@@ -17,13 +18,6 @@ typedef struct pen_stream_system
 	char database[64];
 	int server_version; /* as 150020 */
 } pen_stream_system;
-
-/* Where a timeline was left for the next one. */
-typedef struct pen_timeline_switch
-{
-	uint32_t timeline;
-	uint64_t lsn;
-} pen_timeline_switch;
 
 typedef enum pen_stream_message_kind
 {
