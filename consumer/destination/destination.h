@@ -96,6 +96,7 @@ struct pen_destination
 {
 	const pen_destination_kind *kind;
 	const pen_destination_config *config;
+	_Atomic bool interrupted; /* set from another thread: end what waits, with E_RETRY */
 };
 
 /* The kind that takes uri, by its scheme, or NULL. Thread-safe. */

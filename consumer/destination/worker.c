@@ -103,6 +103,7 @@ pen_worker_free(pen_worker *worker)
 	if (worker->running)
 	{
 		atomic_store(&worker->quit, true);
+		atomic_store(&worker->destination->interrupted, true);
 		pen_queue_interrupt(worker->queue);
 		pthread_join(worker->thread, NULL);
 	}
