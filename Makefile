@@ -52,8 +52,11 @@ demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
 	@echo Building...
-	@$(MAKE) all >$(BUILD)/demo-build.log 2>&1 || { tail -n 40 $(BUILD)/demo-build.log; exit 1; }
+	@$(MAKE) all demo-tools >$(BUILD)/demo-build.log 2>&1 || { tail -n 40 $(BUILD)/demo-build.log; exit 1; }
 	@tests/sandbox.sh tests/demo.sh
+
+demo-tools:
+	$(MAKE) -C tests/bench
 
 bench: all
 	tests/sandbox.sh tests/bench/run.sh
@@ -83,4 +86,4 @@ help:
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap demo bench format check-format clean help
+	check check-unit check-regress check-tap demo demo-tools bench format check-format clean help

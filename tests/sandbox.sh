@@ -67,9 +67,10 @@ copy_tests()
 {
 	mkdir -p "$sandbox/bin" "$sandbox/tmp" "$sandbox/ports"
 	cp "$build/penstock" "$sandbox/bin/"
-	if [ -d "$build/examples" ]; then
-		cp -R "$build/examples" "$sandbox/bin/"
-	fi
+	local extra
+	for extra in latency examples; do
+		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
+	done
 	tar -C "$top" -cf - tests proto | tar -C "$sandbox" --no-same-owner -xf -
 }
 

@@ -1,9 +1,9 @@
 #!/bin/bash
-# setup.sh check|demo -- install what is missing, through apt-get.
+# setup.sh demo|check|format -- install what is missing for that, through apt-get.
 # Nothing but packages is changed: no PostgreSQL cluster is created or started by them.
 set -eu
 
-purpose=${1:?usage: tests/setup.sh check|demo}
+purpose=${1:?usage: tests/setup.sh demo|check|format}
 cluster_conf=/etc/postgresql-common/createcluster.d/penstock-setup.conf
 
 # Does $PG_CONFIG belong to a PostgreSQL with its server and headers?
@@ -24,6 +24,10 @@ default_major()
 
 wanted_packages()
 {
+	if [ "$purpose" = format ]; then
+		echo clang-format-14
+		return
+	fi
 	echo gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev
 	if [ "$purpose" = check ]; then
 		echo perl libipc-run-perl libcmocka-dev
