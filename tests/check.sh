@@ -21,9 +21,10 @@ run()
 # The lines with which cmocka, pg_regress and prove sum up.
 summary()
 {
-	grep -h -A1 -E '^\[  (PASSED|FAILED)  \] [0-9]+ test|^unit tests failed' "$log/unit.log" | grep -v '^--' || true
-	grep -h -E '(All|of) [0-9]+ tests (passed|failed)|^All [0-9]+ tests|tests failed' "$log/regress.log" || true
-	grep -h -E '^(All tests successful|Files=|Result:|.*Failed [0-9]+/)' "$log/tap.log" || true
+	awk '/^== /{ name = $2 } /^\[  (PASSED|FAILED)  \] [0-9]+ test/{ print name ": " $0 }
+		/^unit tests failed/' "$log/unit.log"
+	grep -E '^ *(All [0-9]+ tests passed|[0-9]+ of [0-9]+ tests failed)' "$log/regress.log" || true
+	grep -E '^(All tests successful|Files=|Result:|.*Failed [0-9]+/)' "$log/tap.log" || true
 }
 
 make -C "$top" -j"$jobs" --no-print-directory all

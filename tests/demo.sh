@@ -107,8 +107,8 @@ penstock_lives()
 # wait_for WHAT QUERY: until the query gives 1 at the source, for half a minute at most
 wait_for()
 {
-	local i
-	for i in $(seq 300); do
+	local until=$((SECONDS + 30))
+	while [ "$SECONDS" -lt "$until" ]; do
 		penstock_lives
 		[ "$(sql "$source" "$2")" != 1 ] || return 0
 		sleep 0.1

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # server.sh -- throw-away servers, for the scripts that run in the sandbox: sourced, not run.
 # They listen on a socket in their own folder only, so that no port can be taken.
 
