@@ -8,14 +8,36 @@ log=$build/check
 jobs=$(nproc)
 mkdir -p "$log"
 failed=
+job=
 
-# run NAME COMMAND... -- its output on the terminal and in NAME.log
+# A signal must reach what runs now, which cleans up after itself.
+stop()
+{
+	trap '' INT TERM HUP
+	set +e
+	if [ -n "$job" ]; then
+		kill -TERM -- "-$job" 2>/dev/null
+		while kill -0 -- "-$job" 2>/dev/null; do
+			sleep 0.1
+		done
+	fi
+	exit 130
+}
+trap stop INT TERM HUP
+
+# run NAME COMMAND... -- its output on the terminal and in NAME.log. A process group of its own:
+# bash runs a trap at once only while it waits for a background job.
 run()
 {
 	local name=$1
 	shift
 	echo "== $name"
-	"$@" 2>&1 | tee "$log/$name.log" || failed="$failed $name"
+	set -m
+	{ "$@" 2>&1 </dev/null | tee "$log/$name.log"; } &
+	job=$!
+	set +m
+	wait "$job" || failed="$failed $name"
+	job=
 }
 
 # The lines with which cmocka, pg_regress and prove sum up.
