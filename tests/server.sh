@@ -2,6 +2,15 @@
 # server.sh -- throw-away servers, for the scripts that run in the sandbox: sourced, not run.
 # They listen on a socket in their own folder only, so that no port can be taken.
 
+# The settings that let the plugin in. Servers before August 2026 have no output_plugin_libraries.
+plugin_settings()
+{
+	echo 'wal_level = logical'
+	if postgres --describe-config | grep -q '^output_plugin_libraries'; then
+		echo "output_plugin_libraries = 'pgoutput, test_decoding, penstock, wal2json, decoderbufs'"
+	fi
+}
+
 # server_start NAME [SETTING...]: a server that allows the plugin, each SETTING a line of its conf.
 server_start()
 {
@@ -11,10 +20,7 @@ server_start()
 	{
 		echo "listen_addresses = ''"
 		echo "unix_socket_directories = '$dir'"
-		echo 'wal_level = logical'
-		if postgres --describe-config | grep -q '^output_plugin_libraries'; then
-			echo "output_plugin_libraries = 'pgoutput, test_decoding, penstock, wal2json, decoderbufs'"
-		fi
+		plugin_settings
 		printf '%s\n' "$@"
 	} >>"$dir/postgresql.conf"
 	pg_ctl -D "$dir" -l "$log" -w -s start || { cat "$log"; return 1; }
