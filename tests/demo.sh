@@ -44,7 +44,8 @@ SQL
 }
 
 # pgbench scripts: one transaction is one statement.
-write_load()
+write_# All of the load, until it has arrived everywhere; then the seconds that it took.
+load()
 {
 	cat >"$TMPDIR/insert.sql" <<'SQL'
 \set table random(1, 3)
@@ -96,7 +97,8 @@ start_penstock()
 	"$PENSTOCK" run --source "$source" --slot demo --create-slot --to memory: "${to[@]}" \
 		--dump-tables "$TMPDIR/memory.json" >"$report" 2>"$TMPDIR/penstock.err" &
 	penstock=$!
-	wait_for 'the consumer to stream' "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'demo' AND active"
+	wait_for 'the consumer to stream' sql "$source" \
+		"SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'demo' AND active"
 }
 
 penstock_lives()
@@ -104,16 +106,36 @@ penstock_lives()
 	kill -0 "$penstock" 2>/dev/null || fail "penstock ended: $(tail -n 3 "$TMPDIR/penstock.err")"
 }
 
-# wait_for WHAT QUERY: until the query gives 1 at the source, for half a minute at most
+# wait_for WHAT COMMAND...: until the command prints 1, for half a minute at most
 wait_for()
 {
-	local until=$((SECONDS + 30))
+	local what=$1 until=$((SECONDS + 30))
+	shift
 	while [ "$SECONDS" -lt "$until" ]; do
 		penstock_lives
-		[ "$(sql "$source" "$2")" != 1 ] || return 0
-		sleep 0.1
+		[ "$("$@")" != 1 ] || return 0
+		sleep 0.05
 	done
-	fail "waited 30 s for $1: $(tail -n 3 "$TMPDIR/penstock.err")"
+	fail "waited 30 s for $what: $(tail -n 3 "$TMPDIR/penstock.err")"
+}
+
+# wait_everywhere ID: commits come in order, so where this last row is, everything is.
+wait_everywhere()
+{
+	local follower
+	sql "$source" "INSERT INTO events VALUES ($1, now(), '{\"kind\": \"last\"}')"
+	for follower in $followers; do
+		wait_for "$follower to have everything" \
+			sql "$(server_uri followers "$follower")" "SELECT count(*) FROM events WHERE id = $1"
+	done
+	wait_for 'memory to have everything' memory_is_complete
+}
+
+memory_is_complete()
+{
+	kill -USR1 "$penstock"
+	sleep 0.1
+	[ "$(count_memory)" != "$(count_rows "$source")" ] || echo 1
 }
 
 count_rows()
@@ -122,22 +144,25 @@ count_rows()
 		+ (SELECT count(*) FROM demo_postgres_cdc)'
 }
 
-# The rows of all memory tables, as the consumer last told them. SIGUSR1 asks for the next figure.
+# The rows of all memory tables, from the line that the consumer prints on SIGUSR1.
 count_memory()
 {
 	sed -n 's/.*"tables":{\([^}]*\)}.*/\1/p' "$TMPDIR/penstock.err" | tail -n 1 | tr ',' '\n' |
 		awk -F: '{ rows += $NF } END { print rows + 0 }'
-	kill -USR1 "$penstock"
 }
 
-# One line of counts: rewritten in place on a terminal, a new one each second elsewhere.
+# One line of counts: rewritten in place on a terminal, a new one each second elsewhere. The source
+# is asked last, so that it is never behind.
 show_counts()
 {
-	local line follower
-	printf -v line '  %6.1f s %10d %10d' "$(elapsed)" "$(count_rows "$source")" "$(count_memory)"
+	local follower line='' rows
+	kill -USR1 "$penstock"
 	for follower in $followers; do
-		printf -v line '%s %10d' "$line" "$(count_rows "$(server_uri followers "$follower")")"
+		rows=$(count_rows "$(server_uri followers "$follower")")
+		printf -v line '%s %10d' "$line" "$rows"
 	done
+	printf -v line '%10d%s' "$(count_memory)" "$line"
+	printf -v line '  %6.1f s %10d %s' "$(elapsed)" "$(count_rows "$source")" "$line"
 	if [ -t 1 ]; then
 		printf '\r%s' "$line"
 	else
@@ -155,12 +180,15 @@ elapsed()
 	awk -v from="$began" -v to="$(now)" 'BEGIN { printf "%.1f", to - from }'
 }
 
+# All of the load, until it has arrived everywhere; then the seconds that it took.
 load()
 {
 	pgbench -n -c 4 -j 2 -t $((inserts / 4)) -f "$TMPDIR/insert.sql" "$source" >"$TMPDIR/load.log" 2>&1 &
 	local insert_job=$!
 	pgbench -n -t "$changes" -f "$TMPDIR/change.sql" "$source" >"$TMPDIR/change.log" 2>&1 || return 1
-	wait "$insert_job"
+	wait "$insert_job" || return 1
+	wait_everywhere 1500000
+	elapsed >"$TMPDIR/seconds"
 }
 
 # latency SAMPLES FIRST_ID: "p50 p99 max" in milliseconds, from source to the first follower
@@ -169,7 +197,8 @@ latency()
 	"$PENSTOCK_SANDBOX/bin/latency" "$source" "$(server_uri followers f1)" "$@"
 }
 
-run_load()
+run_# All of the load, until it has arrived everywhere; then the seconds that it took.
+load()
 {
 	local load_job latency_job pause=1
 	[ ! -t 1 ] || pause=0.3
@@ -184,26 +213,25 @@ run_load()
 		show_counts
 		sleep "$pause"
 	done
-	wait "$load_job" || fail "the load failed: $(cat "$TMPDIR/load.log" "$TMPDIR/change.log")"
+	wait "$load_job" || fail "the load failed: $(tail -n 3 "$TMPDIR/load.log" "$TMPDIR/change.log")"
 	wait "$latency_job" || fail 'a row did not arrive'
 
-	local end
-	end=$(sql "$source" 'SELECT pg_current_wal_lsn()')
-	wait_for 'everything to be confirmed' \
-		"SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'demo' AND confirmed_flush_lsn >= '$end'"
-	seconds=$(elapsed)
-	show_counts
-	kill -USR1 "$penstock"
-	sleep 0.2
+	seconds=$(cat "$TMPDIR/seconds")
 	show_counts
 	[ ! -t 1 ] || echo
 	latency 300 2000000 >"$TMPDIR/latency-idle"
+	wait_everywhere 2500000
 }
 
+# SIGTERM is as good as Ctrl-C, and background jobs of a script do not ignore it.
 stop_penstock()
 {
-	local status=0
-	kill -INT "$penstock"
+	local status=0 until=$((SECONDS + 20))
+	kill -TERM "$penstock"
+	while kill -0 "$penstock" 2>/dev/null && [ "$SECONDS" -lt "$until" ]; do
+		sleep 0.1
+	done
+	kill -KILL "$penstock" 2>/dev/null || true
 	wait "$penstock" || status=$?
 	[ "$status" = 0 ] || fail "penstock ended with $status: $(tail -n 3 "$TMPDIR/penstock.err")"
 }
