@@ -44,8 +44,7 @@ SQL
 }
 
 # pgbench scripts: one transaction is one statement.
-write_# All of the load, until it has arrived everywhere; then the seconds that it took.
-load()
+write_load()
 {
 	cat >"$TMPDIR/insert.sql" <<'SQL'
 \set table random(1, 3)
@@ -197,8 +196,7 @@ latency()
 	"$PENSTOCK_SANDBOX/bin/latency" "$source" "$(server_uri followers f1)" "$@"
 }
 
-run_# All of the load, until it has arrived everywhere; then the seconds that it took.
-load()
+run_load()
 {
 	local load_job latency_job pause=1
 	[ ! -t 1 ] || pause=0.3
