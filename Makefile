@@ -38,7 +38,7 @@ check:
 	tests/setup.sh check
 	tests/check.sh
 
-check-unit: consumer
+check-unit:
 	$(MAKE) -C tests/unit check
 
 check-regress: all

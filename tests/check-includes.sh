@@ -12,6 +12,29 @@ complain()
 	broken=1
 }
 
+# Rooms in the order in which data flows; a room may use none that stands later.
+flow='source decode transaction route destination progress'
+
+# position ROOM: its place in the flow from 1; 0 when it has none
+position()
+{
+	local n=0 room
+	for room in $flow; do
+		n=$((n + 1))
+		[ "$room" != "$1" ] || { echo $n; return; }
+	done
+	echo 0
+}
+
+# is_earlier A B: does room A stand before room B in the flow?
+is_earlier()
+{
+	local a b
+	a=$(position "$1")
+	b=$(position "$2")
+	[ "$a" -gt 0 ] && [ "$a" -lt "$b" ]
+}
+
 # may_include FILE HEADER: may this consumer file include that header (relative to consumer/)?
 may_include()
 {
@@ -23,16 +46,21 @@ may_include()
 	*) return 0 ;; # top-level files tie the rooms together
 	esac
 	case $target in
-	penstock | "$header") return 0 ;; # public headers, proto/ and the room's own
-	base) return 0 ;;
+	penstock | base | "$header") return 0 ;; # public headers, the leaf, proto/ and the room's own
 	esac
 	[ "$room" != base ] || return 1
-	case "${room%%/*}:$header" in
+	case ${room%%/*}:$header in
 	*:event/*) return 0 ;;
-	destination:destination/destination.h | destination:route/route.h | destination:copy/*) return 0 ;;
-	destination:*) [ "$room" = "$target" ] || [ "$room" = destination ]; return ;;
+	source:pq/* | destination:pq/* | copy:pq/* | check:pq/* | diff:pq/* | load:pq/*) return 0 ;;
+	transaction:route/route.h | destination:copy/*) return 0 ;;
+	destination:destination/*/*) # a kind knows nothing of the other kinds
+		[ "$room" = "$target" ] || [ "$room" = destination ]
+		return
+		;;
 	esac
-	[ "${room%%/*}" = "${target%%/*}" ]
+	[ "${room%%/*}" = "${target%%/*}" ] && return 0
+	[ "${room%%/*}:$target" != destination:source ] || return 1
+	is_earlier "${target%%/*}" "${room%%/*}"
 }
 
 while IFS=: read -r file line header; do
@@ -50,7 +78,7 @@ done < <(grep -rnE --include='*.[ch]' '^ *# *include *["<](postgres|postgres_fe|
 while IFS=: read -r file line rest; do
 	complain "$file:$line" "libpq belongs in other rooms: $rest"
 done < <(grep -rnE --include='*.[ch]' '\bPQ[a-z][A-Za-z]+ *\(|libpq-fe\.h' consumer |
-	grep -vE '^consumer/(source|destination/postgres|copy|check|diff|load)/' || true)
+	grep -vE '^consumer/(pq|source|destination/postgres|copy|check|diff|load)/' || true)
 
 if [ -d plugin ]; then
 	while IFS=: read -r file line rest; do
