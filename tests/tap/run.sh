@@ -13,7 +13,7 @@ mkdir -p "$TESTDIR"
 cd "$PENSTOCK_SANDBOX"
 [ $# -gt 0 ] || set -- tests/tap/*.t
 status=0
-prove -j2 --timer ${PROVE_FLAGS:-} "$@" || status=$?
+timeout --foreground -k 5 900 prove -j2 --timer ${PROVE_FLAGS:-} "$@" || status=$?
 
 # A failed test's servers and programs tell why.
 if [ "$status" != 0 ]; then

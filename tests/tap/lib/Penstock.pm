@@ -161,6 +161,7 @@ sub same_dump
 sub _same_lines
 {
 	my ($got, $expected, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 2;    # the test file's line
 	my @got = split /\n/, $got;
 	my @expected = split /\n/, $expected;
 	my %count;
