@@ -1,13 +1,14 @@
 #!/bin/bash
 # sandbox.sh COMMAND [ARG...] -- run a command that needs servers, and leave nothing behind.
-# The command gets a private copy of the PostgreSQL installation with the plugin in it, of the
-# penstock program and of the tests, in a temporary folder that belongs to an unprivileged user:
+# The command gets a private copy of the PostgreSQL installation with the plugin in it, the
+# consumer installed, and the tests, in a temporary folder that belongs to an unprivileged user:
 # root becomes `nobody`, everyone else stays who they are. The system's installation and its
 # servers are not touched. Whatever runs from the folder is ended when the command is, or at Ctrl-C.
 #
 # COMMAND is a path within the checkout; it runs in the copy, with
 #   PENSTOCK_SANDBOX  the folder            PATH       the private servers' programs first
 #   PENSTOCK          the program           PG_CONFIG  of the private installation
+#   PENSTOCK_LIBDIR   with libpenstock.so; pkg-config knows it too
 # KEEP=1 keeps the folder (and says where) instead of removing it.
 set -eu
 
@@ -63,24 +64,31 @@ copy_server()
 	make -s -C "$top/plugin" PG_CONFIG="$pg_config" DESTDIR="$sandbox/root" install >/dev/null
 }
 
-copy_tests()
+# Installed as anywhere, so that programs can be built against the library too.
+copy_consumer()
 {
-	mkdir -p "$sandbox/bin" "$sandbox/tmp" "$sandbox/ports"
-	cp "$build/penstock" "$sandbox/bin/"
 	local extra
+	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
 	for extra in latency examples; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
+}
+
+copy_tests()
+{
+	mkdir -p "$sandbox/tmp" "$sandbox/ports"
 	tar -C "$top" -cf - tests proto | tar -C "$sandbox" --no-same-owner -xf -
 }
 
 copy_server
+copy_consumer
 copy_tests
 
 run=(env -i
 	PATH="$sandbox/root$bindir:$sandbox/bin:/usr/local/bin:/usr/bin:/bin"
 	HOME="$sandbox" TMPDIR="$sandbox/tmp" LANG=C.UTF-8 TZ=UTC TERM="${TERM:-dumb}"
 	PENSTOCK_SANDBOX="$sandbox" PENSTOCK="$sandbox/bin/penstock"
+	PENSTOCK_LIBDIR="$sandbox/lib" PKG_CONFIG_PATH="$sandbox/lib/pkgconfig"
 	PG_CONFIG="$sandbox/root$bindir/pg_config" PG_TEST_PORT_DIR="$sandbox/ports"
 	PROVE_FLAGS="${PROVE_FLAGS:-}")
 if [ "$(id -u)" = 0 ]; then
