@@ -77,7 +77,7 @@ copy_consumer()
 copy_tests()
 {
 	mkdir -p "$sandbox/tmp" "$sandbox/ports"
-	tar -C "$top" -cf - tests proto | tar -C "$sandbox" --no-same-owner -xf -
+	tar -C "$top" -cf - tests proto README.md | tar -C "$sandbox" --no-same-owner -xf -
 }
 
 copy_server
