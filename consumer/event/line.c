@@ -1,8 +1,8 @@
-/* json.c -- an event as a line of JSON: hands proto/json.c what it asks for.
- * The include below is proto's; this room's header is named with its folder. */
-#include "event/json.h"
+/* line.c -- an event as a line of JSON: hands proto/json.c what it asks for.
+ * A line is appended whole or not at all. */
+#include "event/line.h"
 
-#include "../../proto/json.h"
+#include "json.h"
 
 static void
 describe(const void *columns, uint32_t index, pen_json_column *column)

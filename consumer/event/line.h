@@ -1,6 +1,6 @@
-/* json.h -- an event as a line of JSON (proto/FORMAT.md). */
-#ifndef PEN_EVENT_JSON_H
-#define PEN_EVENT_JSON_H
+/* line.h -- an event as a line of JSON (proto/FORMAT.md). */
+#ifndef PEN_LINE_H
+#define PEN_LINE_H
 
 #include "base/error.h"
 #include "penstock/event.h"
