@@ -265,7 +265,7 @@ parse_timestamp(const char *text, size_t len, bool zone, int64_t *microseconds)
 	if (zone && !take_zone(&c, &offset))
 		return false;
 	/* The type ends early in the year 294277. */
-	if (c.pos != c.end || days > INT64_MAX / US_PER_DAY - 2)
+	if (c.pos != c.end || days > INT64_MAX / US_PER_DAY - 2 || days < INT64_MIN / US_PER_DAY + 2)
 		return false;
 	*microseconds = days * US_PER_DAY + clock - offset * US_PER_SECOND;
 	return true;
