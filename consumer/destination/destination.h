@@ -5,22 +5,9 @@
 #define PEN_DESTINATION_H
 
 #include "base/error.h"
+#include "base/log.h"
+#include "event/identity.h"
 #include "penstock/event.h"
-
-/* Who the source is, and where its stream stands: what a destination checks its progress against,
- * and what memory tables load their rows from. Strings are borrowed for the destination's life. */
-typedef struct pen_source_identity
-{
-	const char *conninfo; /* of the source, without replication= */
-	const char *slot;     /* NULL: a temporary one */
-	char system_identifier[32];
-	char database[64];
-	uint32_t timeline;
-	char fingerprint[40];        /* of what is filtered and mapped */
-	int64_t advisory_key;        /* a session lock that is held in the source database */
-	const int64_t *sibling_keys; /* the same of the other destinations, by position */
-	size_t sibling_count;
-} pen_source_identity;
 
 /* What a destination is made from. Strings are borrowed for the destination's life. */
 typedef struct pen_destination_config
@@ -28,9 +15,11 @@ typedef struct pen_destination_config
 	const char *name;
 	const char *uri;
 	const struct pen_route *route; /* which tables it takes: route/route.h */
-	size_t pipeline_bytes_max;     /* sent and not yet answered */
-	size_t batch_bytes_max;        /* of changes in one destination transaction while behind */
-	size_t table_bytes_max;        /* of memory tables; 0: no limit */
+	const pen_log *log;
+	int64_t advisory_key;      /* to be held as a session lock in a destination database */
+	size_t pipeline_bytes_max; /* sent and not yet answered */
+	size_t batch_bytes_max;    /* of changes in one destination transaction while behind */
+	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
 	bool allow_triggers;
 } pen_destination_config;
@@ -53,6 +42,11 @@ typedef struct pen_position
 typedef struct pen_destination_kind
 {
 	const char *scheme; /* "postgresql", "memory", "stdout" */
+
+	/* Its position is stored where its data is, and must fit the slot's. */
+	bool keeps_position;
+	/* It loads everything at each start, so it never holds back what may be confirmed. */
+	bool loads_afresh;
 
 	/* A closed destination, or NULL and error. Does not connect. */
 	pen_destination *(*create)(const pen_destination_config *config, pen_error *error);
@@ -102,6 +96,7 @@ struct pen_destination
 {
 	const pen_destination_kind *kind;
 	const pen_destination_config *config;
+	_Atomic bool interrupted; /* set from another thread: end what waits, with E_RETRY */
 };
 
 /* The kind that takes uri, by its scheme, or NULL. Thread-safe. */

@@ -1,0 +1,315 @@
+/* pipeline.c -- a ring of what is expected, in the order sent.
+ * head..head+count: sent and not yet answered. A SYNC stands in the ring like a statement. */
+#include "destination/postgres/pipeline.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pq/pq.h"
+
+#define WAIT_MS           200 /* between looks at whether we are to stop */
+#define STATEMENT_BYTES   64  /* of overhead, in both directions */
+#define FLUSH_AFTER_BYTES 16384
+
+typedef struct entry
+{
+	pen_expectation expected;
+	size_t bytes;
+	bool sync;
+	bool keep; /* hand the result to pen_pipeline_query */
+} entry;
+
+struct pen_pipeline
+{
+	PGconn *conn;
+	const _Atomic bool *interrupted;
+	size_t bytes_max;
+	size_t bytes; /* under way */
+	size_t unflushed;
+	entry *ring;
+	size_t capacity;
+	size_t head;
+	size_t count;
+	PGresult *kept;
+};
+
+pen_pipeline *
+pen_pipeline_new(PGconn *conn, size_t bytes_max, const _Atomic bool *interrupted)
+{
+	pen_pipeline *pipeline = calloc(1, sizeof(*pipeline));
+
+	if (pipeline == NULL || PQenterPipelineMode(conn) != 1 || PQsetnonblocking(conn, 1) != 0)
+	{
+		free(pipeline);
+		return NULL;
+	}
+	pipeline->conn = conn;
+	pipeline->bytes_max = bytes_max;
+	pipeline->interrupted = interrupted;
+	return pipeline;
+}
+
+void
+pen_pipeline_free(pen_pipeline *pipeline)
+{
+	if (pipeline == NULL)
+		return;
+	PQclear(pipeline->kept);
+	free(pipeline->ring);
+	free(pipeline);
+}
+
+bool
+pen_pipeline_busy(const pen_pipeline *pipeline)
+{
+	return pipeline->count > 0;
+}
+
+static penstock_status
+remember(pen_pipeline *pipeline, const entry *sent, pen_error *error)
+{
+	if (pipeline->count == pipeline->capacity)
+	{
+		size_t capacity = pipeline->capacity == 0 ? 256 : pipeline->capacity * 2;
+		entry *ring = malloc(capacity * sizeof(*ring));
+
+		if (ring == NULL)
+			return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+		for (size_t i = 0; i < pipeline->count; i++)
+			ring[i] = pipeline->ring[(pipeline->head + i) % pipeline->capacity];
+		free(pipeline->ring);
+		pipeline->ring = ring;
+		pipeline->capacity = capacity;
+		pipeline->head = 0;
+	}
+	pipeline->ring[(pipeline->head + pipeline->count++) % pipeline->capacity] = *sent;
+	pipeline->bytes += sent->bytes;
+	pipeline->unflushed += sent->bytes;
+	return PENSTOCK_OK;
+}
+
+/* ---- answers ---- */
+
+static penstock_status
+failed(pen_pipeline *pipeline, const entry *answered, const PGresult *result, pen_error *error)
+{
+	pen_pq_error(error, pipeline->conn, result);
+	if (answered->expected.explain != NULL)
+		answered->expected.explain(&answered->expected, error);
+	return error->status;
+}
+
+/* One result that belongs to the entry at the head. */
+static penstock_status
+take_result(pen_pipeline *pipeline, entry *answered, PGresult **result, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	switch (PQresultStatus(*result))
+	{
+		case PGRES_COMMAND_OK:
+		case PGRES_TUPLES_OK:
+			if (answered->expected.check != NULL)
+				status = answered->expected.check(&answered->expected, *result, error);
+			if (answered->keep)
+			{
+				PQclear(pipeline->kept);
+				pipeline->kept = *result;
+				*result = NULL;
+			}
+			return status;
+		case PGRES_PIPELINE_SYNC:
+			return PENSTOCK_OK;
+		default:
+			return failed(pipeline, answered, *result, error);
+	}
+}
+
+/* Take answers while there are any; leaves at most `until` entries, waiting for them if asked. */
+static penstock_status
+take_answers(pen_pipeline *pipeline, pen_error *error)
+{
+	while (pipeline->count > 0)
+	{
+		entry *answered = &pipeline->ring[pipeline->head];
+		PGresult *result;
+		penstock_status status;
+
+		if (PQisBusy(pipeline->conn))
+			return PENSTOCK_AGAIN;
+		result = PQgetResult(pipeline->conn);
+		if (result == NULL && PQstatus(pipeline->conn) == CONNECTION_BAD)
+			return failed(pipeline, answered, NULL, error);
+		if (result != NULL)
+		{
+			status = take_result(pipeline, answered, &result, error);
+			PQclear(result);
+			if (status < 0)
+				return status;
+			if (!answered->sync)
+				continue; /* a NULL follows */
+		}
+		pipeline->bytes -= answered->bytes;
+		pipeline->head = (pipeline->head + 1) % pipeline->capacity;
+		pipeline->count--;
+	}
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+connection_failed(pen_pipeline *pipeline, pen_error *error)
+{
+	/* The server may have said why before it went. */
+	while (pipeline->count > 0 && !PQisBusy(pipeline->conn))
+	{
+		PGresult *result = PQgetResult(pipeline->conn);
+
+		if (result == NULL)
+			break;
+		if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+		{
+			failed(pipeline, &pipeline->ring[pipeline->head], result, error);
+			PQclear(result);
+			return error->status;
+		}
+		PQclear(result);
+		break;
+	}
+	return pen_pq_error(error, pipeline->conn, NULL);
+}
+
+penstock_status
+pen_pipeline_poll(pen_pipeline *pipeline, pen_error *error)
+{
+	penstock_status status;
+
+	if (PQflush(pipeline->conn) < 0 || PQconsumeInput(pipeline->conn) == 0)
+		return connection_failed(pipeline, error);
+	status = take_answers(pipeline, error);
+	return status == PENSTOCK_AGAIN ? PENSTOCK_OK : status;
+}
+
+/* Wait until at most bytes are under way. */
+static penstock_status
+wait_until(pen_pipeline *pipeline, size_t bytes, pen_error *error)
+{
+	for (;;)
+	{
+		struct pollfd fd = {.fd = PQsocket(pipeline->conn), .events = POLLIN};
+		int left = PQflush(pipeline->conn);
+		penstock_status status;
+
+		if (left < 0 || PQconsumeInput(pipeline->conn) == 0)
+			return connection_failed(pipeline, error);
+		status = take_answers(pipeline, error);
+		if (status < 0)
+			return status;
+		if (pipeline->count == 0 || (pipeline->bytes <= bytes && bytes > 0))
+			return PENSTOCK_OK;
+		if (atomic_load(pipeline->interrupted))
+			return pen_error_set(error, PENSTOCK_E_RETRY, "interrupted");
+		if (left > 0)
+			fd.events |= POLLOUT;
+		(void) poll(&fd, 1, WAIT_MS);
+	}
+}
+
+penstock_status
+pen_pipeline_drain(pen_pipeline *pipeline, pen_error *error)
+{
+	if (pipeline->count > 0 &&
+		!pipeline->ring[(pipeline->head + pipeline->count - 1) % pipeline->capacity].sync &&
+		PQsendFlushRequest(pipeline->conn) == 0)
+		return connection_failed(pipeline, error);
+	pipeline->unflushed = 0;
+	return wait_until(pipeline, 0, error);
+}
+
+/* ---- sending ---- */
+
+/* After a send: ask for answers now and then, and stop to read them when too much is under way. */
+static penstock_status
+sent(pen_pipeline *pipeline, int ok, size_t bytes, const pen_expectation *expected, bool keep,
+	 pen_error *error)
+{
+	entry added = {.bytes = bytes + STATEMENT_BYTES, .keep = keep};
+
+	if (expected != NULL)
+		added.expected = *expected;
+	if (!ok)
+		return connection_failed(pipeline, error);
+	if (remember(pipeline, &added, error) < 0)
+		return error->status;
+	if (pipeline->unflushed < FLUSH_AFTER_BYTES)
+		return PENSTOCK_OK;
+	pipeline->unflushed = 0;
+	if (PQsendFlushRequest(pipeline->conn) == 0)
+		return connection_failed(pipeline, error);
+	if (pipeline->bytes > pipeline->bytes_max)
+		return wait_until(pipeline, pipeline->bytes_max / 2, error);
+	return pen_pipeline_poll(pipeline, error);
+}
+
+penstock_status
+pen_pipeline_send(pen_pipeline *pipeline, const char *sql, int count, const char *const *params,
+				  const pen_expectation *expected, pen_error *error)
+{
+	int ok = PQsendQueryParams(pipeline->conn, sql, count, NULL, params, NULL, NULL, 0);
+
+	return sent(pipeline, ok, strlen(sql), expected, false, error);
+}
+
+penstock_status
+pen_pipeline_prepare(pen_pipeline *pipeline, const char *name, const char *sql, int count,
+					 const Oid *types, const pen_expectation *expected, pen_error *error)
+{
+	int ok = PQsendPrepare(pipeline->conn, name, sql, count, types);
+
+	return sent(pipeline, ok, strlen(sql), expected, false, error);
+}
+
+penstock_status
+pen_pipeline_send_prepared(pen_pipeline *pipeline, const char *name, int count,
+						   const char *const *values, const int *lengths, const int *formats,
+						   const pen_expectation *expected, pen_error *error)
+{
+	size_t bytes = 0;
+	int ok;
+
+	for (int i = 0; i < count; i++)
+		bytes += (size_t) lengths[i];
+	ok = PQsendQueryPrepared(pipeline->conn, name, count, values, lengths, formats, 0);
+	return sent(pipeline, ok, bytes, expected, false, error);
+}
+
+penstock_status
+pen_pipeline_sync(pen_pipeline *pipeline, pen_error *error)
+{
+	entry added = {.bytes = STATEMENT_BYTES, .sync = true};
+
+	if (PQpipelineSync(pipeline->conn) == 0)
+		return connection_failed(pipeline, error);
+	pipeline->unflushed = 0;
+	if (remember(pipeline, &added, error) < 0)
+		return error->status;
+	if (pipeline->bytes > pipeline->bytes_max)
+		return wait_until(pipeline, pipeline->bytes_max / 2, error);
+	return pen_pipeline_poll(pipeline, error);
+}
+
+PGresult *
+pen_pipeline_query(pen_pipeline *pipeline, const char *sql, int count, const char *const *params,
+				   pen_error *error)
+{
+	int ok = PQsendQueryParams(pipeline->conn, sql, count, NULL, params, NULL, NULL, 0);
+	PGresult *result;
+
+	if (sent(pipeline, ok, strlen(sql), NULL, true, error) < 0 ||
+		pen_pipeline_drain(pipeline, error) < 0)
+		return NULL;
+	result = pipeline->kept;
+	pipeline->kept = NULL;
+	return result;
+}

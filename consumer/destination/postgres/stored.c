@@ -1,0 +1,367 @@
+/* stored.c -- progress lives with the data.
+ * The row is moved by compare-and-set only, never by what we believe it to hold. */
+#include "destination/postgres/stored.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pq/pq.h"
+#include "types.h"
+
+#define SCHEMA_VERSION 1
+#define LSN_FORMAT     "%X/%X"
+#define LSN_ARGS(lsn)  (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
+
+static const char *const create_sql =
+	"BEGIN;"
+	"SELECT pg_advisory_xact_lock(7310593858021290353);"
+	"CREATE SCHEMA IF NOT EXISTS penstock;"
+	"CREATE TABLE IF NOT EXISTS penstock.meta (version integer NOT NULL);"
+	"INSERT INTO penstock.meta SELECT 1 WHERE NOT EXISTS (SELECT FROM penstock.meta);"
+	"CREATE TABLE IF NOT EXISTS penstock.progress ("
+	" slot text PRIMARY KEY,"
+	" system_identifier text NOT NULL,"
+	" source_database text NOT NULL,"
+	" timeline bigint NOT NULL,"
+	" fingerprint text NOT NULL,"
+	" lsn pg_lsn NOT NULL,"
+	" updated_at timestamptz NOT NULL DEFAULT now());"
+	"CREATE TABLE IF NOT EXISTS penstock.tables ("
+	" slot text NOT NULL,"
+	" schema_name text NOT NULL,"
+	" table_name text NOT NULL,"
+	" source_oid bigint NOT NULL,"
+	" columns text NOT NULL,"
+	" PRIMARY KEY (slot, schema_name, table_name));"
+	"COMMIT";
+
+/* ---- preparing ---- */
+
+static penstock_status
+check_version(PGconn *conn, bool *missing, pen_error *error)
+{
+	PGresult *result =
+		pen_pq_query(conn,
+					 "SELECT to_regclass('penstock.meta') IS NOT NULL AND "
+					 "to_regclass('penstock.progress') IS NOT NULL AND "
+					 "to_regclass('penstock.tables') IS NOT NULL, pg_is_in_recovery()",
+					 0, NULL, error);
+	int version;
+
+	if (result == NULL)
+		return error->status;
+	*missing = PQgetvalue(result, 0, 0)[0] != 't';
+	if (PQgetvalue(result, 0, 1)[0] == 't')
+	{
+		PQclear(result);
+		return pen_error_set(error, PENSTOCK_E_RETRY,
+							 "the server is a standby: it takes no writes");
+	}
+	PQclear(result);
+	if (*missing)
+		return PENSTOCK_OK;
+	result = pen_pq_query(conn, "SELECT max(version) FROM penstock.meta", 0, NULL, error);
+	if (result == NULL)
+		return error->status;
+	version = atoi(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	if (version > SCHEMA_VERSION)
+		return pen_error_set(
+			error, PENSTOCK_E_REFUSED,
+			"the schema penstock has version %d, made by a newer Penstock; this one knows "
+			"version %d: upgrade the consumer",
+			version, SCHEMA_VERSION);
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_stored_prepare(PGconn *conn, pen_error *error)
+{
+	bool missing = false;
+	pen_error ignored;
+
+	if (check_version(conn, &missing, error) < 0)
+		return error->status;
+	if (!missing)
+		return PENSTOCK_OK;
+	if (pen_pq_execute(conn, create_sql, error) < 0)
+	{
+		(void) pen_pq_execute(conn, "ROLLBACK", &ignored);
+		return pen_error_context(
+			error, "could not create the schema penstock, which keeps progress (the role needs "
+				   "CREATE on the database)");
+	}
+	return PENSTOCK_OK;
+}
+
+/* ---- the progress row ---- */
+
+static penstock_status
+refuse(pen_error *error, const pen_source_identity *source, const char *what, const char *recorded,
+	   const char *found)
+{
+	return pen_error_set(
+		error, PENSTOCK_E_REFUSED,
+		"progress of slot \"%s\" was recorded for %s %s, but this is %s: rows could be lost "
+		"or doubled; use another slot name, or bring the tables in step and DELETE FROM "
+		"penstock.progress WHERE slot = '%s'",
+		source->slot, what, recorded, found, source->slot);
+}
+
+/* Is what was reached on the recorded timeline part of the source's history? */
+static penstock_status
+check_timeline(const pen_source_identity *source, uint32_t recorded, uint64_t lsn, pen_error *error)
+{
+	if (recorded == source->timeline)
+		return PENSTOCK_OK;
+	for (size_t i = 0; i < source->history_count; i++)
+	{
+		if (source->history[i].timeline != recorded)
+			continue;
+		if (lsn <= source->history[i].lsn)
+			return PENSTOCK_OK;
+		return pen_error_set(
+			error, PENSTOCK_E_REFUSED,
+			"the destination has transactions up to " LSN_FORMAT
+			" of timeline %u, but the source left that timeline at " LSN_FORMAT
+			": it was promoted before it had them; bring the tables in step and DELETE FROM "
+			"penstock.progress WHERE slot = '%s'",
+			LSN_ARGS(lsn), recorded, LSN_ARGS(source->history[i].lsn), source->slot);
+	}
+	return pen_error_set(
+		error, PENSTOCK_E_REFUSED,
+		"the destination was fed from timeline %u, which is no ancestor of the source's "
+		"timeline %u; bring the tables in step and DELETE FROM penstock.progress WHERE "
+		"slot = '%s'",
+		recorded, source->timeline, source->slot);
+}
+
+static penstock_status
+check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, pen_error *error)
+{
+	const char *system = PQgetvalue(row, 0, 1);
+	const char *database = PQgetvalue(row, 0, 2);
+	const char *fingerprint = PQgetvalue(row, 0, 4);
+
+	if (strcmp(system, source->system_identifier) != 0)
+		return refuse(error, source, "system", system, source->system_identifier);
+	if (strcmp(database, source->database) != 0)
+		return refuse(error, source, "database", database, source->database);
+	if (strcmp(fingerprint, source->fingerprint) != 0)
+		return pen_error_set(
+			error, PENSTOCK_E_REFUSED,
+			"the list of tables has changed since slot \"%s\" was last read for this "
+			"destination: earlier changes of tables that are new in it were left out; go back "
+			"to the old list, or bring the tables in step and UPDATE penstock.progress SET "
+			"fingerprint = '%s' WHERE slot = '%s'",
+			source->slot, source->fingerprint, source->slot);
+	return check_timeline(source, (uint32_t) strtoul(PQgetvalue(row, 0, 3), NULL, 10), lsn, error);
+}
+
+penstock_status
+pen_stored_load(PGconn *conn, const pen_source_identity *source, uint64_t *lsn, pen_error *error)
+{
+	const char *params[] = {source->slot};
+	PGresult *result;
+	penstock_status status = PENSTOCK_OK;
+
+	*lsn = 0;
+	/* FOR UPDATE: behind a session of ours that the server has not seen die yet. */
+	result = pen_pq_query(conn,
+						  "SELECT lsn, system_identifier, source_database, timeline, fingerprint "
+						  "FROM penstock.progress WHERE slot = $1 FOR UPDATE",
+						  1, params, error);
+	if (result == NULL)
+		return pen_error_context(error, "could not read penstock.progress");
+	if (PQntuples(result) == 1)
+	{
+		if (!pen_pq_parse_lsn(PQgetvalue(result, 0, 0), lsn))
+			status = pen_error_set(error, PENSTOCK_E_BUG, "unreadable LSN in penstock.progress");
+		else
+			status = check_row(source, result, *lsn, error);
+	}
+	PQclear(result);
+	return status;
+}
+
+penstock_status
+pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, pen_error *error)
+{
+	char position[20];
+	char timeline[16];
+	const char *params[] = {source->slot, source->system_identifier, source->database,
+							timeline,     source->fingerprint,       position};
+	PGresult *result;
+
+	pen_pq_format_lsn(lsn, position);
+	snprintf(timeline, sizeof(timeline), "%u", source->timeline);
+	result = pen_pq_query(conn,
+						  "INSERT INTO penstock.progress "
+						  "(slot, system_identifier, source_database, timeline, fingerprint, lsn) "
+						  "VALUES ($1, $2, $3, $4, $5, $6)",
+						  6, params, error);
+	if (result == NULL)
+		return pen_error_context(error, "could not record progress");
+	PQclear(result);
+	return PENSTOCK_OK;
+}
+
+/* 1/0 where no row matched: the transaction fails even if nobody reads this answer. */
+static const char *const advance_sql =
+	"WITH moved AS (UPDATE penstock.progress SET lsn = $3, timeline = $4, updated_at = "
+	"pg_catalog.clock_timestamp() WHERE slot = $1 AND lsn = $2 RETURNING 1) "
+	"SELECT 1 / pg_catalog.count(*) FROM moved";
+
+static void
+explain_advance(const pen_expectation *expected, pen_error *error)
+{
+	(void) expected;
+	if (strcmp(error->sqlstate, "22012") == 0)
+		pen_error_set(
+			error, PENSTOCK_E_RETRY,
+			"progress was moved by another session: an earlier one of ours that committed "
+			"late, or a second consumer of the same slot name");
+	else
+		pen_error_context(error, "could not move progress");
+}
+
+penstock_status
+pen_stored_advance(pen_pipeline *pipeline, const pen_source_identity *source, uint64_t old_lsn,
+				   uint64_t new_lsn, pen_error *error)
+{
+	pen_expectation expected = {.explain = explain_advance};
+	char old_position[20];
+	char new_position[20];
+	char timeline[16];
+	const char *params[] = {source->slot, old_position, new_position, timeline};
+
+	pen_pq_format_lsn(old_lsn, old_position);
+	pen_pq_format_lsn(new_lsn, new_position);
+	snprintf(timeline, sizeof(timeline), "%u", source->timeline);
+	return pen_pipeline_send(pipeline, advance_sql, 4, params, &expected, error);
+}
+
+/* ---- tables ---- */
+
+/* "attnum:type:typmod", by commas, for free(). */
+static char *
+describe_columns(const penstock_relation *relation)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	if (out == NULL)
+		return NULL;
+	for (int i = 0; i < relation->column_count; i++)
+		fprintf(out, "%s%d:%u:%d", i > 0 ? "," : "", relation->columns[i].attnum,
+				relation->columns[i].type_oid, relation->columns[i].typmod);
+	if (fclose(out) != 0)
+	{
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+/* Can every value of the old type have stayed as it was? Only what PostgreSQL changes without
+ * rewriting the table. */
+static bool
+keeps_values(uint32_t old_type, int32_t old_typmod, const penstock_column *now)
+{
+	bool old_text = old_type == PEN_OID_TEXT || old_type == PEN_OID_VARCHAR;
+	bool now_text = now->type_oid == PEN_OID_TEXT || now->type_oid == PEN_OID_VARCHAR;
+
+	if (old_type == now->type_oid && old_typmod == now->typmod)
+		return true;
+	if (!old_text || !now_text)
+		return false;
+	return now->typmod < 0 || (old_typmod >= 0 && now->typmod >= old_typmod);
+}
+
+/* The first column whose type has changed, or NULL. */
+static const penstock_column *
+retyped_column(const penstock_relation *relation, const char *recorded)
+{
+	int attnum;
+	unsigned int type;
+	int typmod;
+	int length;
+
+	while (sscanf(recorded, "%d:%u:%d%n", &attnum, &type, &typmod, &length) == 3)
+	{
+		for (int i = 0; i < relation->column_count; i++)
+		{
+			if (relation->columns[i].attnum == attnum &&
+				!keeps_values(type, typmod, &relation->columns[i]))
+				return &relation->columns[i];
+		}
+		recorded += length;
+		if (*recorded != ',')
+			break;
+		recorded++;
+	}
+	return NULL;
+}
+
+static penstock_status
+compare_table(const pen_source_identity *source, const pen_target *target, const PGresult *row,
+			  pen_error *error)
+{
+	const penstock_relation *relation = target->relation;
+	const penstock_column *column = retyped_column(relation, PQgetvalue(row, 0, 1));
+	unsigned long oid = strtoul(PQgetvalue(row, 0, 0), NULL, 10);
+	char what[300] = "";
+
+	if (target->empty)
+		return PENSTOCK_OK;
+	if (oid != relation->oid)
+		snprintf(what, sizeof(what), "was dropped and created again (oid %lu, now %u)", oid,
+				 relation->oid);
+	else if (column != NULL)
+		snprintf(what, sizeof(what), "has column %.100s in another type now (%.100s)", column->name,
+				 column->type_name);
+	if (what[0] == '\0')
+		return PENSTOCK_OK;
+	return pen_error_set(
+		error, PENSTOCK_E_REFUSED,
+		"table %s %s at the source: rows changed there without coming through the stream; "
+		"bring the table in step (or TRUNCATE it), then DELETE FROM penstock.tables WHERE "
+		"slot = '%s' AND schema_name = '%s' AND table_name = '%s'",
+		target->quoted, what, source->slot, relation->schema, relation->name);
+}
+
+penstock_status
+pen_stored_table(pen_pipeline *pipeline, const pen_source_identity *source,
+				 const pen_target *target, pen_error *error)
+{
+	char *columns = describe_columns(target->relation);
+	char oid[16];
+	const char *params[] = {source->slot, target->relation->schema, target->relation->name, oid,
+							columns};
+	PGresult *result;
+	penstock_status status;
+
+	if (columns == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	snprintf(oid, sizeof(oid), "%u", target->relation->oid);
+	result =
+		pen_pipeline_query(pipeline,
+						   "SELECT source_oid, columns FROM penstock.tables WHERE slot = $1 AND "
+						   "schema_name = $2 AND table_name = $3",
+						   3, params, error);
+	status = result == NULL           ? error->status
+			 : PQntuples(result) == 0 ? PENSTOCK_OK
+									  : compare_table(source, target, result, error);
+	PQclear(result);
+	if (status >= 0)
+		status =
+			pen_pipeline_send(pipeline,
+							  "INSERT INTO penstock.tables VALUES ($1, $2, $3, $4, $5) ON CONFLICT "
+							  "(slot, schema_name, table_name) DO UPDATE SET source_oid = "
+							  "excluded.source_oid, columns = excluded.columns",
+							  5, params, NULL, error);
+	free(columns);
+	return status;
+}

@@ -1,0 +1,234 @@
+/* pq.c -- libpq with our errors.
+ * What a server says is passed on only as far as it cannot hold row data: message and hint. */
+#include "pq/pq.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_KEYWORDS_MAX 8
+
+penstock_status
+pen_pq_sqlstate_status(const char *sqlstate)
+{
+	static const char *const retry[] = {"08", "40", "53", "57", "58", "55P03", "55006", "25006"};
+	static const char *const config[] = {"28",    "3D",    "3F",    "42",    "0A",
+										 "25P03", "22023", "55000", "42501", "F0"};
+
+	if (sqlstate == NULL || sqlstate[0] == '\0')
+		return PENSTOCK_E_RETRY;
+	for (size_t i = 0; i < sizeof(retry) / sizeof(retry[0]); i++)
+	{
+		if (strncmp(sqlstate, retry[i], strlen(retry[i])) == 0)
+			return PENSTOCK_E_RETRY;
+	}
+	for (size_t i = 0; i < sizeof(config) / sizeof(config[0]); i++)
+	{
+		if (strncmp(sqlstate, config[i], strlen(config[i])) == 0)
+			return PENSTOCK_E_CONFIG;
+	}
+	return PENSTOCK_E_DATA;
+}
+
+/* One line, without the "ERROR:" and the newline that libpq puts around. */
+static void
+copy_line(char *into, size_t size, const char *text)
+{
+	size_t length;
+
+	snprintf(into, size, "%s", text != NULL ? text : "");
+	length = strlen(into);
+	while (length > 0 && (into[length - 1] == '\n' || into[length - 1] == ' '))
+		into[--length] = '\0';
+	for (char *p = into; *p != '\0'; p++)
+	{
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	}
+}
+
+penstock_status
+pen_pq_error(pen_error *error, const PGconn *conn, const PGresult *result)
+{
+	const char *sqlstate = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
+	const char *primary =
+		result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+	const char *hint = result != NULL ? PQresultErrorField(result, PG_DIAG_MESSAGE_HINT) : NULL;
+	char message[1024];
+	penstock_status status;
+
+	if (primary == NULL)
+		primary = result != NULL && PQresultErrorMessage(result)[0] != '\0'
+					  ? PQresultErrorMessage(result)
+					  : PQerrorMessage(conn);
+	copy_line(message, sizeof(message), primary);
+	status = PQstatus(conn) == CONNECTION_BAD && sqlstate == NULL
+				 ? PENSTOCK_E_RETRY
+				 : pen_pq_sqlstate_status(sqlstate);
+	pen_error_set(error, status, "%s%s%s", message[0] != '\0' ? message : "connection lost",
+				  hint != NULL ? "; " : "", hint != NULL ? hint : "");
+	if (error != NULL && sqlstate != NULL)
+		snprintf(error->sqlstate, sizeof(error->sqlstate), "%s", sqlstate);
+	return status;
+}
+
+/* libpq's parser quotes what it could not parse, which may be half a password: cut it there. */
+static penstock_status
+conninfo_error(const char *libpq_says, const char *what, pen_error *error)
+{
+	char message[200];
+
+	copy_line(message, sizeof(message), libpq_says);
+	message[strcspn(message, "\"")] = '\0';
+	copy_line(message, sizeof(message), message);
+	return pen_error_set(
+		error, PENSTOCK_E_CONFIG,
+		"%s: malformed connection string (%s); write postgresql://user@host:port/database "
+		"or \"host=… dbname=…\"",
+		what, message[0] != '\0' ? message : "out of memory");
+}
+
+penstock_status
+pen_pq_check_conninfo(const char *conninfo, const char *what, pen_error *error)
+{
+	char *libpq_says = NULL;
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, &libpq_says);
+
+	if (parsed == NULL)
+		conninfo_error(libpq_says, what, error);
+	PQconninfoFree(parsed);
+	PQfreemem(libpq_says);
+	return parsed != NULL ? PENSTOCK_OK : error->status;
+}
+
+/* The user's own -c options come first, so that ours win. */
+static char *
+join_options(const char *conninfo, const char *settings)
+{
+	PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
+	const char *own = getenv("PGOPTIONS");
+	char *joined = NULL;
+
+	for (PQconninfoOption *o = parsed; o != NULL && o->keyword != NULL; o++)
+	{
+		if (strcmp(o->keyword, "options") == 0 && o->val != NULL)
+			own = o->val;
+	}
+	if (asprintf(&joined, "%s %s", own != NULL ? own : "", settings != NULL ? settings : "") < 0)
+		joined = NULL;
+	PQconninfoFree(parsed);
+	return joined;
+}
+
+/* A connection that failed: no SQLSTATE is to be had before libpq 16, so known words decide. */
+static penstock_status
+connect_error(PGconn *conn, const char *what, pen_error *error)
+{
+	static const char *const hopeless[] = {"password authentication failed",
+										   "no password supplied",
+										   "does not exist",
+										   "no pg_hba.conf entry",
+										   "authentication failed",
+										   "permission denied",
+										   "must be superuser"};
+	penstock_status status = PENSTOCK_E_RETRY;
+	char message[512];
+
+	copy_line(message, sizeof(message), PQerrorMessage(conn));
+	for (size_t i = 0; i < sizeof(hopeless) / sizeof(hopeless[0]); i++)
+	{
+		/* a missing socket is a server that is not up yet */
+		if (strstr(message, hopeless[i]) != NULL && strstr(message, "FATAL") != NULL)
+			status = PENSTOCK_E_CONFIG;
+	}
+	return pen_error_set(error, status, "%s: could not connect: %s", what, message);
+}
+
+PGconn *
+pen_pq_connect(const char *conninfo, const pen_pq_options *options, const char *what,
+			   pen_error *error)
+{
+	const char *keywords[CONNECT_KEYWORDS_MAX];
+	const char *values[CONNECT_KEYWORDS_MAX];
+	char timeout[16];
+	char *settings;
+	PGconn *conn;
+	int n = 0;
+
+	if (pen_pq_check_conninfo(conninfo, what, error) < 0)
+		return NULL;
+	settings = join_options(conninfo, options->settings);
+	snprintf(timeout, sizeof(timeout), "%d",
+			 options->connect_timeout_ms <= 2000 ? 2 : (options->connect_timeout_ms + 999) / 1000);
+	keywords[n] = "dbname", values[n++] = conninfo;
+	keywords[n] = "fallback_application_name", values[n++] = "penstock";
+	keywords[n] = "client_encoding", values[n++] = "UTF8";
+	keywords[n] = "connect_timeout", values[n++] = timeout;
+	keywords[n] = "options", values[n++] = settings != NULL ? settings : "";
+	if (options->replication)
+		keywords[n] = "replication", values[n++] = "database";
+	keywords[n] = NULL, values[n] = NULL;
+	conn = PQconnectdbParams(keywords, values, 1);
+	free(settings);
+	if (conn == NULL || PQstatus(conn) != CONNECTION_OK)
+	{
+		if (conn == NULL)
+			pen_error_set(error, PENSTOCK_E_RETRY, "%s: out of memory", what);
+		else
+			connect_error(conn, what, error);
+		PQfinish(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+PGresult *
+pen_pq_query(PGconn *conn, const char *sql, int count, const char *const *params, pen_error *error)
+{
+	PGresult *result =
+		count > 0 ? PQexecParams(conn, sql, count, NULL, params, NULL, NULL, 0) : PQexec(conn, sql);
+
+	switch (PQresultStatus(result))
+	{
+		case PGRES_COMMAND_OK:
+		case PGRES_TUPLES_OK:
+		case PGRES_COPY_OUT:
+		case PGRES_COPY_IN:
+		case PGRES_COPY_BOTH:
+			return result;
+		default:
+			pen_pq_error(error, conn, result);
+			PQclear(result);
+			return NULL;
+	}
+}
+
+penstock_status
+pen_pq_execute(PGconn *conn, const char *sql, pen_error *error)
+{
+	PGresult *result = pen_pq_query(conn, sql, 0, NULL, error);
+
+	if (result == NULL)
+		return error->status;
+	PQclear(result);
+	return PENSTOCK_OK;
+}
+
+bool
+pen_pq_parse_lsn(const char *text, uint64_t *lsn)
+{
+	unsigned int high;
+	unsigned int low;
+	int end = 0;
+
+	if (sscanf(text, "%8X/%8X%n", &high, &low, &end) != 2 || text[end] != '\0')
+		return false;
+	*lsn = (uint64_t) high << 32 | low;
+	return true;
+}
+
+void
+pen_pq_format_lsn(uint64_t lsn, char text[20])
+{
+	snprintf(text, 20, "%X/%X", (unsigned int) (lsn >> 32), (unsigned int) lsn);
+}

@@ -1,0 +1,148 @@
+/* control.c -- questions to the source by SQL. */
+#include "source/control.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pq/pq.h"
+
+struct pen_control
+{
+	PGconn *conn;
+};
+
+pen_control *
+pen_control_open(const char *conninfo, int connect_timeout_ms, int64_t advisory_key,
+				 pen_error *error)
+{
+	pen_pq_options options = {.connect_timeout_ms = connect_timeout_ms};
+	pen_control *control = calloc(1, sizeof(*control));
+	char sql[80];
+
+	if (control == NULL)
+	{
+		pen_error_set(error, PENSTOCK_E_RETRY, "source: out of memory");
+		return NULL;
+	}
+	control->conn = pen_pq_connect(conninfo, &options, "source", error);
+	snprintf(sql, sizeof(sql), "SELECT pg_advisory_lock_shared(%lld)", (long long) advisory_key);
+	if (control->conn == NULL || pen_pq_execute(control->conn, sql, error) < 0)
+	{
+		pen_control_close(control);
+		return NULL;
+	}
+	return control;
+}
+
+void
+pen_control_close(pen_control *control)
+{
+	if (control == NULL)
+		return;
+	PQfinish(control->conn);
+	free(control);
+}
+
+penstock_status
+pen_control_check_server(pen_control *control, pen_error *error)
+{
+	PGresult *result = pen_pq_query(control->conn,
+									"SELECT current_setting('wal_level'), "
+									"current_setting('server_version_num')::int >= 140000, "
+									"current_setting('server_version')",
+									0, NULL, error);
+	penstock_status status = PENSTOCK_OK;
+
+	if (result == NULL)
+		return pen_error_context(error, "source");
+	if (strcmp(PQgetvalue(result, 0, 1), "t") != 0)
+		status = pen_error_set(error, PENSTOCK_E_CONFIG,
+							   "source: PostgreSQL %s is too old; 14 or newer is needed",
+							   PQgetvalue(result, 0, 2));
+	else if (strcmp(PQgetvalue(result, 0, 0), "logical") != 0)
+		status =
+			pen_error_set(error, PENSTOCK_E_CONFIG,
+						  "source: wal_level is %s; set wal_level = logical in postgresql.conf and "
+						  "restart the server",
+						  PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return status;
+}
+
+penstock_status
+pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info, pen_error *error)
+{
+	const char *params[] = {slot};
+	PGresult *result = pen_pq_query(
+		control->conn,
+		"SELECT slot_type = 'logical', coalesce(plugin, ''), coalesce(database, ''), active, "
+		"coalesce(active_pid, 0), coalesce(confirmed_flush_lsn, '0/0'), "
+		"coalesce(wal_status, '') FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
+		1, params, error);
+
+	memset(info, 0, sizeof(*info));
+	if (result == NULL)
+		return pen_error_context(error, "source");
+	if (PQntuples(result) == 1)
+	{
+		info->exists = true;
+		info->logical = PQgetvalue(result, 0, 0)[0] == 't';
+		snprintf(info->plugin, sizeof(info->plugin), "%s", PQgetvalue(result, 0, 1));
+		snprintf(info->database, sizeof(info->database), "%s", PQgetvalue(result, 0, 2));
+		info->active = PQgetvalue(result, 0, 3)[0] == 't';
+		info->active_pid = atoi(PQgetvalue(result, 0, 4));
+		(void) pen_pq_parse_lsn(PQgetvalue(result, 0, 5), &info->confirmed_lsn);
+		snprintf(info->wal_status, sizeof(info->wal_status), "%s", PQgetvalue(result, 0, 6));
+	}
+	PQclear(result);
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_control_current_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
+{
+	PGresult *result =
+		pen_pq_query(control->conn,
+					 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+					 "ELSE pg_current_wal_insert_lsn() END",
+					 0, NULL, error);
+	bool parsed;
+
+	if (result == NULL)
+		return pen_error_context(error, "source");
+	parsed = pen_pq_parse_lsn(PQgetvalue(result, 0, 0), lsn);
+	PQclear(result);
+	return parsed ? PENSTOCK_OK
+				  : pen_error_set(error, PENSTOCK_E_BUG, "source: unreadable WAL position");
+}
+
+penstock_status
+pen_control_list_slots(pen_control *control,
+					   void (*print)(const char *const *columns, void *context), void *context,
+					   pen_error *error)
+{
+	PGresult *result =
+		pen_pq_query(control->conn,
+					 "SELECT slot_name, coalesce(plugin, ''), coalesce(database, ''), "
+					 "CASE WHEN active THEN 'active' ELSE 'inactive' END, "
+					 "coalesce(confirmed_flush_lsn::text, ''), "
+					 "CASE WHEN restart_lsn IS NULL OR pg_is_in_recovery() THEN '' ELSE "
+					 "pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) END, "
+					 "coalesce(wal_status, '') FROM pg_catalog.pg_replication_slots "
+					 "WHERE slot_type = 'logical' ORDER BY slot_name",
+					 0, NULL, error);
+
+	if (result == NULL)
+		return pen_error_context(error, "source");
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		const char *columns[7];
+
+		for (int i = 0; i < 7; i++)
+			columns[i] = PQgetvalue(result, row, i);
+		print(columns, context);
+	}
+	PQclear(result);
+	return PENSTOCK_OK;
+}

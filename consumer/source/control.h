@@ -1,0 +1,45 @@
+/* control.h -- the ordinary connection to the source, beside the stream: what the replication
+ * protocol cannot tell. It holds an advisory lock by which destinations can see that they are
+ * connected to the source itself. */
+#ifndef PEN_CONTROL_H
+#define PEN_CONTROL_H
+
+#include "base/error.h"
+
+typedef struct pen_control pen_control;
+
+/* A row of pg_replication_slots. LSNs are 0 where it has none. */
+typedef struct pen_slot_info
+{
+	bool exists;
+	bool active;
+	bool logical;
+	int active_pid;
+	char plugin[64];
+	char database[64];
+	char wal_status[16];
+	uint64_t confirmed_lsn;
+} pen_slot_info;
+
+/* Connect and take the lock advisory_key. */
+extern pen_control *pen_control_open(const char *conninfo, int connect_timeout_ms,
+									 int64_t advisory_key, pen_error *error);
+extern void pen_control_close(pen_control *control);
+
+/* E_CONFIG with the remedy when the server cannot do logical decoding at all. */
+extern penstock_status pen_control_check_server(pen_control *control, pen_error *error);
+
+extern penstock_status pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info,
+										pen_error *error);
+
+/* Where the next record of WAL will begin (on a standby: what has been replayed). */
+extern penstock_status pen_control_current_lsn(pen_control *control, uint64_t *lsn,
+											   pen_error *error);
+
+/* Print all logical slots through print, one call each. */
+extern penstock_status pen_control_list_slots(pen_control *control,
+											  void (*print)(const char *const *columns,
+															void *context),
+											  void *context, pen_error *error);
+
+#endif
