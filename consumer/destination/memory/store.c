@@ -208,6 +208,12 @@ pen_memory_collect(pen_memory_store *store)
 	return store->garbage_count > 0;
 }
 
+bool
+pen_memory_idle(pen_memory_store *store)
+{
+	return store->in_transaction || !pen_memory_collect(store);
+}
+
 /* ---- loading ---- */
 
 void

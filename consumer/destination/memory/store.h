@@ -54,6 +54,9 @@ extern void pen_memory_advance(pen_memory_store *store, uint64_t lsn);
 extern void pen_memory_undo(pen_memory_store *store);
 /* Between transactions: free what no snapshot holds any more. True when something is left. */
 extern bool pen_memory_collect(pen_memory_store *store);
+/* The same, at any time of the writer's thread: does nothing within a transaction. True when there
+ * is nothing to come back for. */
+extern bool pen_memory_idle(pen_memory_store *store);
 
 /* Bytes of memory of all tables. The writer's thread. */
 extern size_t pen_memory_store_bytes(const pen_memory_store *store);
