@@ -1,0 +1,295 @@
+/* decode.c -- bytes to events: the protocol state of one stream.
+ * Every value of a row is known to fit its column before the row leaves here. */
+#include "decode/decode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "decode/schema.h"
+#include "event/relation.h"
+#include "penstock.pb-c.h"
+#include "print.h"
+#include "types.h"
+
+struct pen_decoder
+{
+	pen_schema schema;
+	Penstock__V1__Session *session; /* NULL: none yet */
+	penstock_transaction transaction;
+	uint64_t sequence;
+	bool in_transaction;
+	const penstock_relation **truncated;
+	size_t truncated_size;
+};
+
+pen_decoder *
+pen_decoder_new(void)
+{
+	return calloc(1, sizeof(pen_decoder));
+}
+
+void
+pen_decoder_reset(pen_decoder *decoder)
+{
+	pen_schema_reset(&decoder->schema);
+	penstock__v1__session__free_unpacked(decoder->session, NULL);
+	decoder->session = NULL;
+	decoder->in_transaction = false;
+}
+
+void
+pen_decoder_free(pen_decoder *decoder)
+{
+	if (decoder == NULL)
+		return;
+	pen_decoder_reset(decoder);
+	free(decoder->truncated);
+	free(decoder);
+}
+
+const char *
+pen_decoder_option(const pen_decoder *decoder, const char *name)
+{
+	if (decoder->session == NULL)
+		return NULL;
+	for (size_t i = 0; i < decoder->session->n_options; i++)
+		if (strcmp(decoder->session->options[i]->name, name) == 0)
+			return decoder->session->options[i]->value;
+	return NULL;
+}
+
+bool
+pen_decoder_in_transaction(const pen_decoder *decoder)
+{
+	return decoder->in_transaction;
+}
+
+/* ---- events without rows ---- */
+
+static penstock_status
+decode_session(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out, pen_error *error)
+{
+	Penstock__V1__Session *session;
+
+	if (wire->body_len > PEN_DECODER_DESCRIPTION_LEN_MAX)
+		return pen_error_set(error, PENSTOCK_E_DATA, "a session event is %zu bytes long",
+							 wire->body_len);
+	session = penstock__v1__session__unpack(NULL, wire->body_len, wire->body);
+	if (session == NULL)
+		return pen_error_set(error, PENSTOCK_E_DATA, "a session event is damaged");
+	pen_decoder_reset(decoder);
+	if (session->protocol_version < PEN_PROTOCOL_VERSION_MIN ||
+		session->protocol_version > PEN_PROTOCOL_VERSION_MAX)
+	{
+		pen_error_set(error, PENSTOCK_E_DATA,
+					  "the stream is in protocol version %u, this program reads %d to %d: "
+					  "update the older of plugin and program",
+					  session->protocol_version, PEN_PROTOCOL_VERSION_MIN,
+					  PEN_PROTOCOL_VERSION_MAX);
+		penstock__v1__session__free_unpacked(session, NULL);
+		return PENSTOCK_E_DATA;
+	}
+	decoder->session = session;
+	out->session = (pen_session_info){session->protocol_version, session->server_version,
+									  session->server_encoding, session->plugin_version};
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+decode_begin(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out, pen_error *error)
+{
+	if (decoder->in_transaction)
+		return pen_error_set(error, PENSTOCK_E_DATA,
+							 "transaction %u begins inside of transaction %u", wire->begin.xid,
+							 decoder->transaction.xid);
+	decoder->transaction = (penstock_transaction){.xid = wire->begin.xid,
+												  .commit_lsn = wire->begin.commit_lsn,
+												  .commit_time = wire->begin.commit_time};
+	decoder->sequence = 0;
+	decoder->in_transaction = true;
+	out->event.kind = PENSTOCK_BEGIN;
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+decode_commit(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out, pen_error *error)
+{
+	if (wire->commit.commit_lsn != decoder->transaction.commit_lsn ||
+		wire->commit.end_lsn <= wire->commit.commit_lsn)
+		return pen_error_set(
+			error, PENSTOCK_E_DATA,
+			"the commit of transaction %u says LSN %X/%X to %X/%X, its begin %X/%X",
+			decoder->transaction.xid, (uint32_t) (wire->commit.commit_lsn >> 32),
+			(uint32_t) wire->commit.commit_lsn, (uint32_t) (wire->commit.end_lsn >> 32),
+			(uint32_t) wire->commit.end_lsn, (uint32_t) (decoder->transaction.commit_lsn >> 32),
+			(uint32_t) decoder->transaction.commit_lsn);
+	decoder->transaction.end_lsn = wire->commit.end_lsn;
+	decoder->transaction.commit_time = wire->commit.commit_time;
+	decoder->in_transaction = false;
+	out->event.kind = PENSTOCK_COMMIT;
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+decode_truncate(pen_decoder *decoder, pen_wire_event *wire, pen_decoded *out, pen_error *error)
+{
+	size_t count = 0;
+	uint64_t number;
+
+	if (wire->truncate.count == 0 || wire->truncate.count > PEN_DECODER_NUMBER_MAX)
+		return pen_error_set(error, PENSTOCK_E_DATA, "a truncate names %u tables",
+							 wire->truncate.count);
+	if (wire->truncate.count > decoder->truncated_size)
+	{
+		const penstock_relation **larger =
+			realloc(decoder->truncated, wire->truncate.count * sizeof(*larger));
+
+		if (larger == NULL)
+			return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for a truncate");
+		decoder->truncated = larger;
+		decoder->truncated_size = wire->truncate.count;
+	}
+	while (pen_wire_more(&wire->truncate.relations) &&
+		   pen_wire_read_varint(&wire->truncate.relations, &number))
+	{
+		const pen_schema_entry *entry = pen_schema_find(&decoder->schema, (uint32_t) number);
+
+		if (entry == NULL)
+			return pen_error_set(error, PENSTOCK_E_DATA,
+								 "a truncate names relation number %u, which was not described",
+								 (uint32_t) number);
+		decoder->truncated[count++] = entry->relation;
+	}
+	out->event.kind = PENSTOCK_TRUNCATE;
+	out->event.relations = decoder->truncated;
+	out->event.relation_count = (uint32_t) count;
+	out->event.cascade = wire->truncate.cascade;
+	out->event.restart_identity = wire->truncate.restart_identity;
+	return PENSTOCK_OK;
+}
+
+/* ---- rows ---- */
+
+static penstock_status
+bad_row(const pen_schema_entry *entry, const char *column, const char *what, pen_error *error)
+{
+	return pen_error_set(error, PENSTOCK_E_DATA, "a row of table %s.%s%s%s: %s",
+						 entry->relation->schema, entry->relation->name,
+						 column != NULL ? ", column " : "", column != NULL ? column : "", what);
+}
+
+/* One pass over the Values of a tuple, which is there. */
+static penstock_status
+check_tuple(const pen_schema_entry *entry, const pen_tuple *tuple, bool identity_only,
+			bool may_be_unchanged, penstock_row *row, pen_error *error)
+{
+	const penstock_relation *relation = entry->relation;
+	uint32_t expected = identity_only ? entry->identity_count : (uint32_t) relation->column_count;
+	const penstock_column *column = relation->columns;
+	pen_wire_reader reader;
+	pen_value value;
+
+	if (tuple->count != expected)
+		return pen_error_set(error, PENSTOCK_E_DATA,
+							 "a row of table %s.%s has %u values where %u belong", relation->schema,
+							 relation->name, tuple->count, expected);
+	pen_wire_tuple_reader(&reader, tuple);
+	for (; pen_wire_read_value(&reader, &value); column++)
+	{
+		const char *wrong;
+
+		while (identity_only && column->identity == 0)
+			column++;
+		if (value.kind == PEN_VALUE_NULL)
+			continue;
+		if (value.kind == PEN_VALUE_UNCHANGED)
+			wrong = may_be_unchanged ? NULL : "an unchanged value where none can be";
+		else
+			wrong = pen_check_value((pen_encoding) column->encoding, column->base_type_oid, &value);
+		if (wrong != NULL)
+			return bad_row(entry, column->name, wrong, error);
+	}
+	*row = (penstock_row){relation, tuple->data, tuple->len, identity_only};
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+decode_change(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out, pen_error *error)
+{
+	const pen_schema_entry *entry = pen_schema_find(&decoder->schema, wire->change.relation);
+	bool is_update = wire->kind == PEN_EVENT_UPDATE;
+	penstock_status status = PENSTOCK_OK;
+
+	if (entry == NULL)
+		return pen_error_set(error, PENSTOCK_E_DATA,
+							 "a row is of relation number %u, which was not described",
+							 wire->change.relation);
+	out->event.relation = entry->relation;
+	out->event.kind = wire->kind == PEN_EVENT_INSERT ? PENSTOCK_INSERT
+					  : is_update                    ? PENSTOCK_UPDATE
+													 : PENSTOCK_DELETE;
+	if (wire->kind != PEN_EVENT_DELETE)
+		status = check_tuple(entry, &wire->change.new_tuple, false, is_update, &out->event.new_row,
+							 error);
+	else if (wire->change.key.count + wire->change.old.count == 0 && entry->identity_count > 0)
+		return bad_row(entry, NULL, "a delete has neither key nor old row", error);
+	if (status >= 0 && wire->change.key.len > 0)
+		status = check_tuple(entry, &wire->change.key, true, false, &out->event.old_row, error);
+	if (status >= 0 && wire->change.old.len > 0)
+		status = check_tuple(entry, &wire->change.old, false, false, &out->event.old_row, error);
+	return status;
+}
+
+/* ---- any event ---- */
+
+static penstock_status
+check_order(const pen_decoder *decoder, pen_event_kind kind, pen_error *error)
+{
+	if (kind == PEN_EVENT_SESSION)
+		return PENSTOCK_OK;
+	if (decoder->session == NULL)
+		return pen_error_set(error, PENSTOCK_E_DATA,
+							 "the stream does not begin with a session event: its start is "
+							 "missing, or it was not written by the plugin penstock");
+	if (kind >= PEN_EVENT_INSERT || kind == PEN_EVENT_COMMIT)
+		if (!decoder->in_transaction)
+			return pen_error_set(error, PENSTOCK_E_DATA, "a %s stands outside of a transaction",
+								 kind == PEN_EVENT_COMMIT ? "commit" : "change");
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_decode_event(pen_decoder *decoder, pen_wire_reader *reader, pen_decoded *out, pen_error *error)
+{
+	pen_wire_event wire;
+	penstock_status status;
+
+	if (!pen_wire_read_event(reader, &wire))
+		return pen_error_set(error, PENSTOCK_E_DATA, "damaged input: %s",
+							 reader->error != NULL ? reader->error : "an event is cut off");
+	status = check_order(decoder, wire.kind, error);
+	if (status < 0)
+		return status;
+	*out = (pen_decoded){.kind = wire.kind, .event.transaction = &decoder->transaction};
+	if (wire.kind >= PEN_EVENT_INSERT)
+		out->event.sequence = ++decoder->sequence;
+	switch (wire.kind)
+	{
+		case PEN_EVENT_SESSION:
+			return decode_session(decoder, &wire, out, error);
+		case PEN_EVENT_BEGIN:
+			return decode_begin(decoder, &wire, out, error);
+		case PEN_EVENT_COMMIT:
+			return decode_commit(decoder, &wire, out, error);
+		case PEN_EVENT_RELATION:
+			return pen_schema_add(&decoder->schema, wire.body, wire.body_len, &out->event.relation,
+								  error);
+		case PEN_EVENT_INSERT:
+		case PEN_EVENT_UPDATE:
+		case PEN_EVENT_DELETE:
+			return decode_change(decoder, &wire, out, error);
+		case PEN_EVENT_TRUNCATE:
+			return decode_truncate(decoder, &wire, out, error);
+	}
+	return pen_error_set(error, PENSTOCK_E_BUG, "an event of kind %d was not decoded", wire.kind);
+}
