@@ -543,6 +543,39 @@ test_other_changes_of_columns_load_again(void **state)
 	pen_relation_unref(r);
 }
 
+/* A difference that loading does not mend must not load for ever. */
+static void
+test_loading_again_has_a_limit(void **state)
+{
+	fixture *f = *state;
+	const penstock_relation *r = make_relation(1, "t", 'd', "id:i*");
+	const penstock_relation *other = make_relation(1, "t", 'd', "id:i*,a:t");
+	const penstock_relation *busy = make_relation(2, "busy", 'd', "id:i*");
+	penstock_status status = PENSTOCK_E_RETRY;
+	int rounds = 0;
+
+	begin(f);
+	INSERT(f, r, "1");
+	commit(f);
+	for (; status == PENSTOCK_E_RETRY; rounds++)
+	{
+		char id[16];
+
+		snprintf(id, sizeof(id), "%d", rounds);
+		begin(f);
+		INSERT(f, busy, id);
+		commit(f);
+		begin(f);
+		status = apply(f, PENSTOCK_INSERT, other, ROW("2", "2"), NULL, false);
+		pen_memory_undo(f->store);
+	}
+	assert_int_equal(status, PENSTOCK_E_BUG);
+	assert_int_equal(rounds, 4);
+	pen_relation_unref(r);
+	pen_relation_unref(other);
+	pen_relation_unref(busy);
+}
+
 static void
 test_a_table_under_another_name_loads_again(void **state)
 {
@@ -1223,6 +1256,7 @@ main(void)
 		TEST(test_truncate_of_several_tables),
 		TEST(test_renamed_and_dropped_columns_are_mapped),
 		TEST(test_other_changes_of_columns_load_again),
+		TEST(test_loading_again_has_a_limit),
 		TEST(test_a_table_under_another_name_loads_again),
 		TEST(test_a_snapshot_does_not_move),
 		TEST(test_a_restart_undoes_the_open_transaction),
