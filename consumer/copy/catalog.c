@@ -150,3 +150,33 @@ pen_catalog_read_relation(PGconn *conn, const pen_catalog_table *table, pen_erro
 	PQclear(result);
 	return relation;
 }
+
+const penstock_relation *
+pen_catalog_describe(const char *conninfo, const char *schema, const char *name, pen_error *error)
+{
+	pen_pq_options options = {.connect_timeout_ms = 10000};
+	PGconn *conn = pen_pq_connect(conninfo, &options, "source", error);
+	const char *params[] = {schema, name};
+	pen_catalog_table table = {.schema = (char *) schema, .name = (char *) name};
+	const penstock_relation *relation = NULL;
+	PGresult *result = NULL;
+
+	if (conn != NULL)
+		result =
+			pen_pq_query(conn,
+						 "SELECT c.oid, c.relreplident FROM pg_catalog.pg_class c"
+						 " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+						 " WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')",
+						 2, params, error);
+	if (result != NULL && PQntuples(result) == 0)
+		pen_error_set(error, PENSTOCK_E_CONFIG, "the source has no table %s.%s", schema, name);
+	else if (result != NULL)
+	{
+		table.oid = oid_at(result, 0, 0);
+		table.replica_identity = PQgetvalue(result, 0, 1)[0];
+		relation = pen_catalog_read_relation(conn, &table, error);
+	}
+	PQclear(result);
+	PQfinish(conn);
+	return relation;
+}

@@ -29,11 +29,13 @@ extern penstock_status pen_catalog_read_list(PGconn *conn, pen_catalog_list *lis
 											 pen_error *error);
 extern void pen_catalog_list_reset(pen_catalog_list *list);
 
-/*
- * The description of one table, number 0. The caller owns one reference. NULL and error. What a
- * session number means stays with the stream.
- */
+/* The description of one table, number 0. The caller owns one reference. NULL and error. */
 extern const penstock_relation *
 pen_catalog_read_relation(PGconn *conn, const pen_catalog_table *table, pen_error *error);
+
+/* The same for a table, partitioned ones too, by name and over a connection of its own. E_CONFIG:
+ * there is no such table. */
+extern const penstock_relation *pen_catalog_describe(const char *conninfo, const char *schema,
+													 const char *name, pen_error *error);
 
 #endif

@@ -20,7 +20,9 @@
 #define SETTINGS                                                                                   \
 	"-c datestyle=ISO -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex "      \
 	"-c timezone=UTC -c row_security=off -c statement_timeout=0 "                                  \
-	"-c idle_in_transaction_session_timeout=0 -c lock_timeout=30s"
+	"-c idle_in_transaction_session_timeout=0"
+/* Only for the locks: the slot waits for every running transaction, however long. */
+#define LOCKER_SETTINGS SETTINGS " -c lock_timeout=30s"
 
 typedef struct load
 {
@@ -154,7 +156,10 @@ slot_error(load *l, const PGresult *result)
 	pen_pq_error(l->error, l->copier, result);
 	sqlstate = l->error->sqlstate;
 	if (strcmp(sqlstate, "58P01") == 0)
+	{
+		pen_error_context(l->error, "install the plugin penstock at the source");
 		l->error->status = PENSTOCK_E_CONFIG;
+	}
 	else if (strcmp(sqlstate, "53400") == 0)
 		pen_error_context(l->error, "raise max_replication_slots at the source");
 	else if (strcmp(sqlstate, "55000") == 0)
@@ -433,11 +438,12 @@ static penstock_status
 prepare(load *l)
 {
 	pen_pq_options options = {.connect_timeout_ms = l->options->connect_timeout_ms,
-							  .settings = SETTINGS};
+							  .settings = LOCKER_SETTINGS};
 	penstock_status status;
 
 	l->locker = pen_pq_connect(l->options->conninfo, &options, "source", l->error);
 	options.replication = true;
+	options.settings = SETTINGS;
 	if (l->locker != NULL)
 		l->copier = pen_pq_connect(l->options->conninfo, &options, "source", l->error);
 	if (l->copier == NULL)

@@ -15,6 +15,8 @@
 #include <cmocka.h>
 
 #include "base/buffer.h"
+#include "destination/kinds.h"
+#include "destination/memory/memory.h"
 #include "destination/memory/store_private.h"
 #include "event/relation.h"
 #include "types.h"
@@ -541,6 +543,39 @@ test_other_changes_of_columns_load_again(void **state)
 	pen_relation_unref(r);
 }
 
+/* A difference that loading does not mend must not load for ever. */
+static void
+test_loading_again_has_a_limit(void **state)
+{
+	fixture *f = *state;
+	const penstock_relation *r = make_relation(1, "t", 'd', "id:i*");
+	const penstock_relation *other = make_relation(1, "t", 'd', "id:i*,a:t");
+	const penstock_relation *busy = make_relation(2, "busy", 'd', "id:i*");
+	penstock_status status = PENSTOCK_E_RETRY;
+	int rounds = 0;
+
+	begin(f);
+	INSERT(f, r, "1");
+	commit(f);
+	for (; status == PENSTOCK_E_RETRY; rounds++)
+	{
+		char id[16];
+
+		snprintf(id, sizeof(id), "%d", rounds);
+		begin(f);
+		INSERT(f, busy, id);
+		commit(f);
+		begin(f);
+		status = apply(f, PENSTOCK_INSERT, other, ROW("2", "2"), NULL, false);
+		pen_memory_undo(f->store);
+	}
+	assert_int_equal(status, PENSTOCK_E_BUG);
+	assert_int_equal(rounds, 4);
+	pen_relation_unref(r);
+	pen_relation_unref(other);
+	pen_relation_unref(busy);
+}
+
 static void
 test_a_table_under_another_name_loads_again(void **state)
 {
@@ -769,6 +804,57 @@ test_the_limit_names_the_table(void **state)
 	assert_non_null(strstr(f->error.text, "public.greedy"));
 	pen_memory_undo(f->store);
 	pen_relation_unref(r);
+}
+
+/* ---- the destination ---- */
+
+static void
+test_a_dump_is_in_key_order(void **state)
+{
+	const penstock_relation *r = make_relation(1, "t", 'd', "id:i*,k:t*,v:t");
+	const penstock_relation *m = make_relation(2, "m", 'f', "v:t");
+	pen_destination_config config = {.name = "m", .uri = "memory:"};
+	pen_error error;
+	pen_destination *destination = pen_destination_memory.create(&config, &error);
+	fixture f = {.store = *(pen_memory_store **) (destination + 1), .lsn = 1000};
+	pen_position position = {0};
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	(void) state;
+	assert_null(pen_memory_snapshot_begin(destination));
+	assert_int_equal(pen_memory_dump(destination, out, &error), PENSTOCK_E_RETRY);
+	pen_memory_load_begin(f.store);
+	pen_memory_load_end(f.store, 1000);
+	assert_int_equal(pen_destination_memory.start(destination, 900, &position, &error), 0);
+	assert_int_equal(position.applied_lsn, 1000);
+	assert_null(pen_memory_snapshot_begin(destination));
+	begin(&f);
+	INSERT(&f, r, "10", "a", "x\"");
+	INSERT(&f, r, "9", "b", NULL);
+	INSERT(&f, r, "9", "a", "z");
+	INSERT(&f, m, "q");
+	INSERT(&f, m, "p");
+	INSERT(&f, m, "q");
+	commit(&f);
+	assert_int_equal(pen_destination_memory.flush(destination, &position, &error), 0);
+	assert_int_equal(position.durable_lsn, f.lsn);
+	assert_int_equal(pen_memory_dump(destination, out, &error), PENSTOCK_OK);
+	fclose(out);
+	assert_string_equal(
+		text, "{\"schema\":\"public\",\"table\":\"m\",\"row\":{\"v\":\"p\"}}\n"
+			  "{\"schema\":\"public\",\"table\":\"m\",\"row\":{\"v\":\"q\"}}\n"
+			  "{\"schema\":\"public\",\"table\":\"m\",\"row\":{\"v\":\"q\"}}\n"
+			  "{\"schema\":\"public\",\"table\":\"t\",\"row\":{\"id\":9,\"k\":\"a\",\"v\":\"z\"}}\n"
+			  "{\"schema\":\"public\",\"table\":\"t\",\"row\":{\"id\":9,\"k\":\"b\",\"v\":null}}\n"
+			  "{\"schema\":\"public\",\"table\":\"t\",\"row\":{\"id\":10,\"k\":\"a\",\"v\":"
+			  "\"x\\\"\"}}\n");
+	free(text);
+	pen_destination_memory.close(destination);
+	pen_destination_memory.destroy(destination);
+	pen_relation_unref(r);
+	pen_relation_unref(m);
 }
 
 /* ---- a history against a simple model ---- */
@@ -1170,12 +1256,14 @@ main(void)
 		TEST(test_truncate_of_several_tables),
 		TEST(test_renamed_and_dropped_columns_are_mapped),
 		TEST(test_other_changes_of_columns_load_again),
+		TEST(test_loading_again_has_a_limit),
 		TEST(test_a_table_under_another_name_loads_again),
 		TEST(test_a_snapshot_does_not_move),
 		TEST(test_a_restart_undoes_the_open_transaction),
 		TEST(test_loaded_tables_appear_at_their_point),
 		TEST(test_without_readers_no_versions_are_kept),
 		TEST(test_the_limit_names_the_table),
+		TEST(test_a_dump_is_in_key_order),
 		TEST(test_random_history_with_a_key),
 		TEST(test_random_history_of_a_multiset),
 		TEST(test_readers_see_whole_transactions),

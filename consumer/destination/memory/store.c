@@ -80,7 +80,7 @@ pen_memory_account(pen_memory_store *store, pen_heap *heap, size_t *total,
 	if (store->bytes_max != 0 && *total > store->bytes_max)
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "memory tables need more than the %zu bytes allowed; table %s.%s was "
-							 "growing: raise table-bytes-max or take fewer tables",
+							 "growing: raise table-memory-limit or take fewer tables",
 							 store->bytes_max, relation->schema, relation->name);
 	return PENSTOCK_OK;
 }

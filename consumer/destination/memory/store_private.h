@@ -72,7 +72,8 @@ struct pen_memory_store
 	pen_wire_buf key_scratch;
 	pen_wire_buf other_key_scratch;
 	pen_wire_buf row_scratch;
-	int reloads; /* asked for since the last commit */
+	int reloads; /* asked for since the table that asked last was found as it should be */
+	uint32_t reload_oid;
 
 	/* Tables that are being loaded, or loaded and waiting for the stream. */
 	bool loaded;

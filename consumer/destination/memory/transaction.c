@@ -74,6 +74,7 @@ static penstock_status
 reload(pen_memory_store *store, const penstock_relation *relation, const char *reason,
 	   pen_error *error)
 {
+	store->reload_oid = relation->oid;
 	if (++store->reloads > RELOADS_IN_ROW)
 		return pen_error_set(error, PENSTOCK_E_BUG,
 							 "table %s.%s was loaded again %d times and still differs from the "
@@ -249,6 +250,8 @@ meet_relation(pen_change *change)
 		status = add_table(change);
 	if (status < 0)
 		return status;
+	if (change->relation->oid == store->reload_oid)
+		store->reloads = 0;
 	*known_place(store->known, store->known_size, change->relation) =
 		(pen_known_relation){.relation = pen_relation_ref(change->relation),
 							 .table = change->table,
@@ -595,7 +598,6 @@ commit(pen_memory_store *store, uint64_t end_lsn)
 			settle_row(store, undo->object, undo->row, stamp, seen);
 	}
 	store->undo_count = 0;
-	store->reloads = 0;
 	if (old_set != store->working && old_set != NULL)
 		pen_memory_retire(store, PEN_GARBAGE_SET, NULL, old_set, 0);
 	pen_memory_collect(store);
@@ -689,6 +691,8 @@ begin(pen_memory_store *store, const penstock_event *event, pen_error *error)
 
 	if (store->in_transaction)
 		return pen_error_set(error, PENSTOCK_E_BUG, "a transaction begins within another one");
+	if (lsn == 0)
+		return pen_error_set(error, PENSTOCK_E_DATA, "a transaction has no commit LSN");
 	if (store->loaded && lsn >= store->consistent_point)
 		pen_memory_publish_loaded(store);
 	store->skipping = store->loaded || lsn < store->applied_lsn || store->published == NULL;
