@@ -46,6 +46,7 @@ check-regress: all
 
 # PROVE_TESTS=tests/tap/001_*.t runs some of them.
 check-tap: all
+	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
 demo:
