@@ -4,7 +4,7 @@
  * breaks off inside of a transaction, its lines so far are out and come again with all of it, and
  * after a restart of the program the stream begins where the slot stands. So this is "at least
  * once"; xid, lsn and seq tell a reader what he has seen. */
-#include "destination/stdout.h"
+#include "destination/kinds.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -12,7 +12,6 @@ struct pen_assembler
 	const pen_route *route;
 	bool in_transaction;
 	penstock_transaction transaction;
-	uint64_t sequence;
 	uint64_t end_lsn;
 
 	/* The transaction's copy in the chunk that is being filled. */
@@ -101,17 +100,13 @@ take_begin(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chun
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "a transaction begins inside of the one that commits at " LSN_FORMAT,
 							 LSN_ARGS(assembler->transaction.commit_lsn));
-	if (decoded->commit_lsn < assembler->end_lsn)
-		return pen_error_set(error, PENSTOCK_E_DATA,
-							 "commits are out of order: " LSN_FORMAT " after " LSN_FORMAT,
-							 LSN_ARGS(decoded->commit_lsn), LSN_ARGS(assembler->end_lsn));
+	if (decoded->event.transaction->commit_lsn < assembler->end_lsn)
+		return pen_error_set(
+			error, PENSTOCK_E_DATA, "commits are out of order: " LSN_FORMAT " after " LSN_FORMAT,
+			LSN_ARGS(decoded->event.transaction->commit_lsn), LSN_ARGS(assembler->end_lsn));
 	assembler->in_transaction = true;
-	assembler->sequence = 0;
-	assembler->transaction = (penstock_transaction){
-		.xid = decoded->xid,
-		.commit_lsn = decoded->commit_lsn,
-		.commit_time = decoded->commit_time,
-	};
+	assembler->transaction = *decoded->event.transaction;
+	assembler->transaction.end_lsn = 0;
 	return add_event(assembler, chunk, PENSTOCK_BEGIN) != NULL ? PENSTOCK_OK : no_memory(error);
 }
 
@@ -119,40 +114,37 @@ static penstock_status
 take_commit(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk,
 			pen_error *error)
 {
-	if (!assembler->in_transaction || decoded->commit_lsn != assembler->transaction.commit_lsn)
+	if (!assembler->in_transaction ||
+		decoded->event.transaction->commit_lsn != assembler->transaction.commit_lsn)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "the commit at " LSN_FORMAT " is not that of the open transaction",
-							 LSN_ARGS(decoded->commit_lsn));
-	if (decoded->end_lsn <= decoded->commit_lsn)
+							 LSN_ARGS(decoded->event.transaction->commit_lsn));
+	if (decoded->event.transaction->end_lsn <= decoded->event.transaction->commit_lsn)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "the commit at " LSN_FORMAT " ends before it begins",
-							 LSN_ARGS(decoded->commit_lsn));
-	assembler->transaction.end_lsn = decoded->end_lsn;
+							 LSN_ARGS(decoded->event.transaction->commit_lsn));
+	assembler->transaction.end_lsn = decoded->event.transaction->end_lsn;
 	if (add_event(assembler, chunk, PENSTOCK_COMMIT) == NULL)
 		return no_memory(error);
 	assembler->in_transaction = false;
-	assembler->end_lsn = decoded->end_lsn;
+	assembler->end_lsn = decoded->event.transaction->end_lsn;
 	return PENSTOCK_OK;
 }
 
 static penstock_status
 take_row(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk, pen_error *error)
 {
-	penstock_event_kind kind = decoded->kind == PEN_EVENT_INSERT   ? PENSTOCK_INSERT
-							   : decoded->kind == PEN_EVENT_UPDATE ? PENSTOCK_UPDATE
-																   : PENSTOCK_DELETE;
 	penstock_event *event;
 
-	assembler->sequence++;
-	if (!takes(assembler, decoded->relation))
+	if (!takes(assembler, decoded->event.relation))
 		return PENSTOCK_OK;
-	event = add_event(assembler, chunk, kind);
+	event = add_event(assembler, chunk, decoded->event.kind);
 	if (event == NULL)
 		return no_memory(error);
-	event->sequence = assembler->sequence;
-	event->new_row = decoded->new_row;
-	event->old_row = decoded->old_row;
-	pen_chunk_hold(chunk, event, decoded->relation);
+	event->sequence = decoded->event.sequence;
+	event->new_row = decoded->event.new_row;
+	event->old_row = decoded->event.old_row;
+	pen_chunk_hold(chunk, event, decoded->event.relation);
 	return PENSTOCK_OK;
 }
 
@@ -161,16 +153,15 @@ take_truncate(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *c
 			  pen_error *error)
 {
 	const penstock_relation **taken =
-		calloc(decoded->relation_count + 1, sizeof(penstock_relation *));
+		calloc(decoded->event.relation_count + 1, sizeof(penstock_relation *));
 	penstock_event *event;
 	uint32_t count = 0;
 	bool ok = taken != NULL;
 
-	assembler->sequence++;
-	for (uint32_t i = 0; ok && i < decoded->relation_count; i++)
+	for (uint32_t i = 0; ok && i < decoded->event.relation_count; i++)
 	{
-		if (takes(assembler, decoded->relations[i]))
-			taken[count++] = decoded->relations[i];
+		if (takes(assembler, decoded->event.relations[i]))
+			taken[count++] = decoded->event.relations[i];
 	}
 	if (ok && count > 0)
 	{
@@ -178,9 +169,9 @@ take_truncate(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *c
 		ok = event != NULL && pen_chunk_relations(chunk, event, taken, count);
 		if (ok)
 		{
-			event->sequence = assembler->sequence;
-			event->cascade = decoded->cascade;
-			event->restart_identity = decoded->restart_identity;
+			event->sequence = decoded->event.sequence;
+			event->cascade = decoded->event.cascade;
+			event->restart_identity = decoded->event.restart_identity;
 		}
 	}
 	free(taken);
