@@ -32,7 +32,7 @@ uninstall:
 # Against a running server that has the plugin installed (wal_level=logical,
 # output_plugin_libraries with penstock): PGHOST, PGPORT, PGUSER say which.
 installcheck:
-	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) installcheck
+	tests/regress.sh installcheck
 
 check:
 	tests/setup.sh check
@@ -46,6 +46,7 @@ check-regress: all
 
 # PROVE_TESTS=tests/tap/001_*.t runs some of them.
 check-tap: all
+	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
 demo:

@@ -69,7 +69,7 @@ copy_consumer()
 {
 	local extra
 	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
-	for extra in latency examples; do
+	for extra in latency examples unit; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
 }

@@ -6,7 +6,7 @@
 plugin_settings()
 {
 	echo 'wal_level = logical'
-	if postgres --describe-config | grep -q '^output_plugin_libraries'; then
+	if postgres --describe-config | grep '^output_plugin_libraries' >/dev/null; then
 		echo "output_plugin_libraries = 'pgoutput, test_decoding, penstock, wal2json, decoderbufs'"
 	fi
 }
