@@ -126,7 +126,7 @@ sub wait_until
 sub rows
 {
 	my ($node, $database, $table) = @_;
-	return $node->safe_psql($database, "SELECT t::text FROM $table t ORDER BY 1");
+	return $node->safe_psql($database, "SELECT whole_row::text FROM $table whole_row ORDER BY 1");
 }
 
 # One test: the table has the same rows in both databases.
@@ -151,7 +151,7 @@ sub same_dump
 		FROM pg_attribute
 		WHERE attrelid = '$schema.$relname'::regclass AND attnum > 0 AND NOT attisdropped});
 	my $dumped = $node->safe_psql($database, qq{
-		CREATE TEMPORARY TABLE dump(line jsonb);
+		CREATE TEMPORARY TABLE dump(line json);
 		\\copy dump FROM '$file' WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')
 		SELECT ROW($values)::text FROM dump
 		WHERE line->>'schema' = '$schema' AND line->>'table' = '$relname' ORDER BY 1;});
