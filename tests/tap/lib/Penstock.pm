@@ -12,7 +12,7 @@ use Test::More;
 
 our @EXPORT = qw(
   source_node destination_node uri
-  penstock start_penstock
+  penstock start_penstock refuses
   wait_confirmed wait_until rows same_rows same_dump
 );
 
@@ -85,6 +85,18 @@ sub penstock
 	}
 	my $result = $handle->full_result(0);
 	return ($result & 127 ? -1 : $result >> 8, $out, $err);
+}
+
+# One test: the program ends with this exit code, and its one complaint, on one line, matches. What
+# it logs about its normal course does not count.
+sub refuses
+{
+	my ($name, $code, $pattern, @args) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($got, $out, $err) = penstock(@args);
+	my @complaints = grep { !/^penstock: info: / && !/^Try "/ } split /\n/, $err;
+	my $good = $got == $code && @complaints == 1 && $complaints[0] =~ /^penstock/ && $complaints[0] =~ $pattern;
+	return ok($good, $name) || diag("exit code $got\n$err");
 }
 
 # Start the program and let it run: an object with the methods below. It is killed when the test
