@@ -298,8 +298,6 @@ pen_utf8_valid(const uint8_t *data, size_t len)
 static bool
 int_fits(pen_encoding encoding, uint32_t base_type_oid, int64_t n)
 {
-	char ignored[PEN_PRINT_MAX];
-
 	switch (encoding)
 	{
 		case PEN_ENCODING_INT:
@@ -309,7 +307,7 @@ int_fits(pen_encoding encoding, uint32_t base_type_oid, int64_t n)
 		case PEN_ENCODING_OID:
 			return n >= 0 && n <= UINT32_MAX;
 		case PEN_ENCODING_DATE:
-			return pen_print_date(ignored, n) > 0;
+			return n == INT32_MIN || n == INT32_MAX || (n >= DATE_MIN && n < DATE_END);
 		case PEN_ENCODING_TIME:
 			return n >= 0 && n <= US_PER_DAY;
 		default:

@@ -231,6 +231,8 @@ decode_change(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out
 	if (wire->kind != PEN_EVENT_DELETE)
 		status = check_tuple(entry, &wire->change.new_tuple, false, is_update, &out->event.new_row,
 							 error);
+	else if (wire->change.key.count + wire->change.old.count == 0 && entry->identity_count > 0)
+		return bad_row(entry, NULL, "a delete has neither key nor old row", error);
 	if (status >= 0 && wire->change.key.len > 0)
 		status = check_tuple(entry, &wire->change.key, true, false, &out->event.old_row, error);
 	if (status >= 0 && wire->change.old.len > 0)

@@ -58,7 +58,8 @@ draft_column(const Penstock__V1__Column *message, penstock_column *column, pen_e
 {
 	if (!is_utf8(message->name) || !is_utf8(message->type_schema) || !is_utf8(message->type_name))
 		return pen_error_set(error, PENSTOCK_E_DATA, "a column's name is not valid UTF-8");
-	if (message->encoding <= PEN_ENCODING_UNSPECIFIED || message->encoding > PEN_ENCODING_BINARY)
+	if ((int) message->encoding <= PEN_ENCODING_UNSPECIFIED ||
+		(int) message->encoding > PEN_ENCODING_BINARY)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "column %s has encoding %d, which this program does not know",
 							 message->name, message->encoding);

@@ -22,5 +22,6 @@ pen_destination_find(const char *uri)
 		if (strncmp(uri, kinds[i].prefix, strlen(kinds[i].prefix)) == 0)
 			return kinds[i].kind;
 	}
-	return NULL;
+	/* "host=… dbname=…", as libpq takes it; no scheme is written with an = before its colon. */
+	return uri[strcspn(uri, ":=")] == '=' ? &pen_destination_postgres : NULL;
 }

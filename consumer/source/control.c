@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "pq/pq.h"
+
+#define SETTLE_MS 1000
 
 struct pen_control
 {
@@ -99,14 +102,10 @@ pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info, pe
 	return PENSTOCK_OK;
 }
 
-penstock_status
-pen_control_current_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
+static penstock_status
+query_lsn(pen_control *control, const char *sql, uint64_t *lsn, pen_error *error)
 {
-	PGresult *result =
-		pen_pq_query(control->conn,
-					 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
-					 "ELSE pg_current_wal_insert_lsn() END",
-					 0, NULL, error);
+	PGresult *result = pen_pq_query(control->conn, sql, 0, NULL, error);
 	bool parsed;
 
 	if (result == NULL)
@@ -115,6 +114,39 @@ pen_control_current_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
 	PQclear(result);
 	return parsed ? PENSTOCK_OK
 				  : pen_error_set(error, PENSTOCK_E_BUG, "source: unreadable WAL position");
+}
+
+penstock_status
+pen_control_current_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
+{
+	return query_lsn(control,
+					 "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+					 "ELSE pg_current_wal_insert_lsn() END",
+					 lsn, error);
+}
+
+/* Commits with synchronous_commit=off are flushed by the WAL writer, soon; other records that are
+ * not flushed may stay so for long, and hold no commit. */
+penstock_status
+pen_control_settled_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
+{
+	int64_t deadline = pen_clock_ms() + SETTLE_MS;
+	uint64_t inserted;
+
+	if (pen_control_current_lsn(control, &inserted, error) < 0)
+		return error->status;
+	for (;;)
+	{
+		if (query_lsn(control,
+					  "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() "
+					  "ELSE pg_current_wal_flush_lsn() END",
+					  lsn, error) < 0)
+			return error->status;
+		if (*lsn >= inserted || pen_clock_ms() >= deadline)
+			return PENSTOCK_OK;
+		if (pen_pq_execute(control->conn, "SELECT pg_sleep(0.02)", error) < 0)
+			return error->status;
+	}
 }
 
 penstock_status

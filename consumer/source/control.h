@@ -36,6 +36,11 @@ extern penstock_status pen_control_slot(pen_control *control, const char *slot, 
 extern penstock_status pen_control_current_lsn(pen_control *control, uint64_t *lsn,
 											   pen_error *error);
 
+/* A position before which lies every commit that a client has been told of by now, and that the
+ * stream will certainly reach. Waits for commits that are not flushed yet, at most a second. */
+extern penstock_status pen_control_settled_lsn(pen_control *control, uint64_t *lsn,
+											   pen_error *error);
+
 /* Print all logical slots through print, one call each. */
 extern penstock_status pen_control_list_slots(pen_control *control,
 											  void (*print)(const char *const *columns,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "destination/destination.h"
+#include "base/clock.h"
 #include "destination/kinds.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
@@ -61,6 +62,7 @@ typedef struct postgres_destination
 	pending_commit commits[COMMITS_MAX]; /* first..first+count: a ring */
 	size_t first_commit;
 	size_t commit_count;
+	int64_t asked_ms; /* when we last looked how far it is flushed */
 
 	pen_row row;
 	pen_value *new_values;
@@ -88,8 +90,13 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 		return NULL;
 	self = calloc(1, sizeof(*self));
 	if (self == NULL)
+	{
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-	return self != NULL ? &self->base : NULL;
+		return NULL;
+	}
+	self->base.kind = &pen_destination_postgres;
+	self->base.config = config;
+	return &self->base;
 }
 
 static void
@@ -790,8 +797,10 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	postgres_destination *self = self_of(destination);
 	pen_expectation wal = {.check = check_wal, .context = self};
 
-	if (self->commit_count > 0 && !self->in_transaction)
+	if (self->commit_count > 0 && !self->in_transaction &&
+		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
+		self->asked_ms = pen_clock_ms();
 		if (pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
 			pen_pipeline_sync(self->pipeline, error) < 0 ||
 			pen_pipeline_drain(self->pipeline, error) < 0)

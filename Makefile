@@ -1,0 +1,90 @@
+# Penstock: everything from one place. The work is done by the Makefiles and scripts it calls.
+#   make help     what there is
+# PG_CONFIG= chooses the PostgreSQL to build for, PREFIX= and DESTDIR= where to install.
+
+PG_CONFIG ?= pg_config
+BUILD     ?= $(CURDIR)/build
+export PG_CONFIG BUILD
+
+CLANG_FORMAT ?= clang-format-14
+C_FILES = $(shell find plugin proto consumer tests -name '*.[ch]' ! -name '*.pb-c.*' 2>/dev/null)
+
+all: plugin consumer
+
+plugin:
+	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG)
+
+consumer:
+	$(MAKE) -C consumer
+
+install: install-plugin install-consumer
+
+install-plugin:
+	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) install
+
+install-consumer:
+	$(MAKE) -C consumer install
+
+uninstall:
+	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) uninstall
+	$(MAKE) -C consumer uninstall
+
+# Against a running server that has the plugin installed (wal_level=logical,
+# output_plugin_libraries with penstock): PGHOST, PGPORT, PGUSER say which.
+installcheck:
+	tests/regress.sh installcheck
+
+check:
+	tests/setup.sh check
+	tests/check.sh
+
+check-unit:
+	$(MAKE) -C tests/unit check
+
+check-regress: all
+	tests/sandbox.sh tests/regress.sh
+
+# PROVE_TESTS=tests/tap/001_*.t runs some of them.
+check-tap: all
+	$(MAKE) -C tests/unit all
+	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
+
+demo:
+	tests/setup.sh demo
+	@mkdir -p $(BUILD)
+	@echo Building...
+	@$(MAKE) all demo-tools >$(BUILD)/demo-build.log 2>&1 || { tail -n 40 $(BUILD)/demo-build.log; exit 1; }
+	@tests/sandbox.sh tests/demo.sh
+
+demo-tools:
+	$(MAKE) -C tests/bench
+
+bench: all
+	tests/sandbox.sh tests/bench/run.sh
+
+format:
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+check-format:
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+clean:
+	-$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) clean
+	rm -rf $(BUILD)
+
+help:
+	@echo 'make                 build plugin and consumer'
+	@echo 'make demo            install what is missing, build, and see it work'
+	@echo 'make check           install what is missing, build, and run every test'
+	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
+	@echo 'make install         plugin, program, library, headers (PREFIX=, DESTDIR=)'
+	@echo 'make plugin          only the plugin; make install-plugin installs it'
+	@echo 'make consumer        only the consumer; make install-consumer installs it'
+	@echo 'make installcheck    the regression tests on a running server'
+	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make format          clang-format all C files; check-format looks only'
+	@echo 'make clean           remove what was built'
+	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
+
+.PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
+	check check-unit check-regress check-tap demo demo-tools bench format check-format clean help

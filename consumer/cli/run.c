@@ -1,0 +1,218 @@
+/* run.c -- penstock run: follow a database until told to stop.
+ * Signal handlers only set flags; the loop reads them between steps. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "cli/report.h"
+#include "destination/memory/memory.h"
+#include "follower.h"
+#include "receiver.h"
+
+#define OPTIONS_MAX 64
+#define STEP_MS     250
+#define LIVE_MS     250
+#define INTERRUPTED 130
+
+static penstock *running;
+static volatile sig_atomic_t stops;
+static volatile sig_atomic_t status_wanted;
+
+/* The first stops at a transaction boundary, the second at once: nothing is confirmed that is not
+ * durable, so there is nothing to clean up. */
+static void
+on_stop(int signal_number)
+{
+	(void) signal_number;
+	if (stops++ > 0)
+		_exit(INTERRUPTED);
+	if (running != NULL)
+		penstock_stop(running);
+}
+
+static void
+on_status(int signal_number)
+{
+	int saved_errno = errno;
+
+	(void) signal_number;
+	status_wanted = 1;
+	if (running != NULL)
+		pen_receiver_wake(running);
+	errno = saved_errno;
+}
+
+static void
+handle_signals(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_stop;
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	action.sa_flags = SA_RESTART;
+	action.sa_handler = on_status;
+	sigaction(SIGUSR1, &action, NULL);
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+static void
+print_help(void)
+{
+	puts(
+		"penstock run follows a PostgreSQL database and applies every committed transaction, once, "
+		"in commit order.\n\n"
+		"Usage: penstock run --source=CONNINFO [--slot=NAME] [--to=[NAME=]URI]... [OPTION]...\n");
+	pen_cli_setting_help(NULL);
+	puts("  --quiet                         only warnings and errors, no summary\n"
+		 "  --help                          this text\n\n"
+		 "Without --to, tables are kept in memory. SIGINT and SIGTERM stop at a transaction\n"
+		 "boundary, a second one at once; SIGUSR1 prints a line of status to standard error.\n"
+		 "Exit codes: 0 done, 1 failed and another try may help, 2 usage or configuration,\n"
+		 "4 refused: a person is needed.");
+}
+
+/* 0: go on; else the exit code plus one. */
+static int
+parse_options(penstock *p, int argc, char **argv, bool *quiet)
+{
+	struct option options[OPTIONS_MAX];
+	int count = pen_cli_setting_options(options, OPTIONS_MAX - 3, NULL);
+	int c;
+
+	options[count++] = (struct option){"quiet", no_argument, NULL, 'q'};
+	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
+	options[count] = (struct option){0};
+	while ((c = getopt_long(argc, argv, "qh", options, NULL)) != -1)
+	{
+		if (c == 'h')
+		{
+			print_help();
+			return 1;
+		}
+		if (c == 'q')
+			*quiet = true;
+		else if (c < PEN_CLI_SETTING)
+		{
+			fputs("Try \"penstock run --help\".\n", stderr);
+			return 3;
+		}
+		else if (penstock_set(p, pen_setting_table[c - PEN_CLI_SETTING].name,
+							  optarg != NULL ? optarg : "on") < 0)
+		{
+			fprintf(stderr, "penstock run: %s\n", penstock_error(p));
+			return 3;
+		}
+	}
+	if (optind < argc)
+	{
+		fprintf(stderr,
+				"penstock run: unexpected argument \"%.40s\"\nTry \"penstock run --help\".\n",
+				argv[optind]);
+		return 3;
+	}
+	return 0;
+}
+
+static penstock_status
+dump_tables(penstock *p, pen_error *error)
+{
+	const char *path = p->settings.dump_tables;
+	FILE *out = fopen(path, "w");
+	penstock_status status = PENSTOCK_E_CONFIG;
+
+	if (out == NULL)
+		return pen_error_set(error, PENSTOCK_E_CONFIG, "could not create %s: %s", path,
+							 strerror(errno));
+	pen_error_set(error, status, "--dump-tables needs a destination memory:");
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_destination *destination = pen_worker_destination(p->workers[i]);
+
+		if (destination->kind == &pen_destination_memory)
+			status = pen_memory_dump(destination, out, error);
+	}
+	if (fclose(out) != 0 && status >= 0)
+		status =
+			pen_error_set(error, PENSTOCK_E_RETRY, "could not write %s: %s", path, strerror(errno));
+	return status;
+}
+
+static penstock_status
+follow(penstock *p, bool live, int64_t started_ms)
+{
+	penstock_status status = penstock_open(p);
+	int64_t shown_ms = 0;
+
+	while (status >= 0 && status != PENSTOCK_DONE)
+	{
+		int64_t now;
+
+		status = penstock_step(p, STEP_MS);
+		now = pen_clock_ms();
+		if (status_wanted)
+		{
+			status_wanted = 0;
+			pen_cli_report_status(p, stderr);
+		}
+		if (live && now - shown_ms >= LIVE_MS)
+		{
+			pen_cli_report_live(p, stderr, started_ms);
+			shown_ms = now;
+		}
+	}
+	if (live)
+		pen_cli_report_live_end(stderr);
+	return status;
+}
+
+int
+pen_cli_run(int argc, char **argv)
+{
+	penstock_log_level level = PENSTOCK_LOG_INFO;
+	penstock *p = penstock_new();
+	int64_t started_ms = pen_clock_ms();
+	bool quiet = false;
+	penstock_status status;
+	pen_error error;
+	int code;
+
+	if (p == NULL)
+	{
+		fputs("penstock run: out of memory\n", stderr);
+		return 1;
+	}
+	code = parse_options(p, argc, argv, &quiet);
+	if (code != 0)
+	{
+		penstock_free(p);
+		return code - 1;
+	}
+	if (quiet)
+		level = PENSTOCK_LOG_WARNING;
+	penstock_on_log(p, pen_cli_log, &level);
+	running = p;
+	handle_signals();
+	status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
+	if (status < 0 && stops == 0)
+		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
+	code = pen_cli_exit_code(status);
+	pen_error_clear(&error);
+	if (status >= 0 && p->settings.dump_tables != NULL && dump_tables(p, &error) < 0)
+	{
+		fprintf(stderr, "penstock run: %s\n", error.text);
+		code = pen_cli_exit_code(error.status);
+	}
+	if (!quiet && p->epoch > 0)
+		pen_cli_report_summary(p, stderr, started_ms);
+	running = NULL;
+	penstock_free(p);
+	return code;
+}

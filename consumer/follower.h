@@ -1,0 +1,73 @@
+/* follower.h -- what a penstock consists of. Private to penstock.c, receiver.c and cli/. */
+#ifndef PEN_FOLLOWER_H
+#define PEN_FOLLOWER_H
+
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/settings.h"
+#include "decode/decode.h"
+#include "destination/kinds.h"
+#include "destination/worker.h"
+#include "progress/progress.h"
+#include "route/route.h"
+#include "source/control.h"
+#include "source/stream.h"
+#include "statistics.h"
+#include "transaction/transaction.h"
+
+typedef struct subscription
+{
+	penstock_callback callback;
+	void *context;
+	pen_route *route; /* whose changes */
+	bool bounds;      /* begin and commit instead */
+} subscription;
+
+struct penstock
+{
+	pen_settings settings;
+	pen_error error;
+	pen_log log;
+	subscription *subscriptions;
+	size_t subscription_count;
+	volatile sig_atomic_t stop_requested;
+	int wake_fd; /* an eventfd: a worker's status has changed */
+
+	/* From open to close. */
+	pen_route *route;
+	pen_source_identity identity;
+	pen_timeline_switch *history;
+	int64_t keys[PEN_SETTINGS_DESTINATIONS_MAX]; /* advisory locks of the destinations */
+	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
+	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
+	bool fed[PEN_SETTINGS_DESTINATIONS_MAX]; /* takes part in the stream that runs */
+	size_t worker_count;
+	pen_control *control;
+	pen_stream *stream; /* NULL: not connected */
+	char slot[64];
+	bool temporary;
+	pen_decoder *decoder;
+	pen_assembler *assembler;
+	pen_memory_budget budget;
+	pen_progress progress;
+	pen_statistics statistics;
+
+	unsigned int epoch; /* of the stream */
+	pen_backoff backoff;
+	int64_t retry_ms;       /* when to connect again */
+	uint64_t delivered_lsn; /* everything before it has been handed to the workers */
+	uint64_t called_lsn;    /* and to the callbacks */
+	bool skipping_callbacks;
+	uint64_t confirmed_lsn; /* last told to the source */
+	uint64_t advanced_lsn;  /* last pushed as an advance */
+	uint64_t target_lsn;    /* of `until`; 0: none */
+	int64_t fed_back_ms;
+	int64_t advanced_ms;
+	bool reply_wanted;
+	bool finishing; /* read no further than the next boundary; then drain, confirm and end */
+	bool done;
+};
+
+#endif

@@ -1,0 +1,21 @@
+/* receiver.h -- the one thread that receives: opening, one step, closing. Private to penstock.c. */
+#ifndef PEN_RECEIVER_H
+#define PEN_RECEIVER_H
+
+#include "penstock/penstock.h"
+
+/* opening.c: connect everywhere, check, load, begin to stream. */
+extern penstock_status pen_receiver_open(penstock *p);
+extern void pen_receiver_close(penstock *p);
+
+/* opening.c: begin a stream, on a new connection where there is none; the workers that are open
+ * take part from its start. */
+extern penstock_status pen_receiver_begin_stream(penstock *p);
+
+/* receiver.c: see penstock_step. */
+extern penstock_status pen_receiver_step(penstock *p, int timeout_ms);
+
+/* End the wait of a step. Safe in signal handlers and other threads. */
+extern void pen_receiver_wake(void *p);
+
+#endif

@@ -1,0 +1,91 @@
+/* compat.h -- every difference between PostgreSQL 14 to 18. No other file tests PG_VERSION_NUM. */
+#ifndef PENSTOCK_COMPAT_H
+#define PENSTOCK_COMPAT_H
+
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
+#include "replication/logical.h"
+#include "replication/output_plugin.h"
+#include "replication/reorderbuffer.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+
+#if PG_VERSION_NUM < 140000
+#error "PostgreSQL 14 or newer is needed"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* The HeapTuple of a change, or NULL. */
+static inline HeapTuple
+compat_new_tuple(ReorderBufferChange *change)
+{
+#if PG_VERSION_NUM >= 170000
+	return change->data.tp.newtuple;
+#else
+	return change->data.tp.newtuple != NULL ? &change->data.tp.newtuple->tuple : NULL;
+#endif
+}
+
+static inline HeapTuple
+compat_old_tuple(ReorderBufferChange *change)
+{
+#if PG_VERSION_NUM >= 170000
+	return change->data.tp.oldtuple;
+#else
+	return change->data.tp.oldtuple != NULL ? &change->data.tp.oldtuple->tuple : NULL;
+#endif
+}
+
+static inline TimestampTz
+compat_commit_time(ReorderBufferTXN *txn)
+{
+#if PG_VERSION_NUM >= 150000
+	return txn->xact_time.commit_time;
+#else
+	return txn->commit_time;
+#endif
+}
+
+static inline void
+compat_update_progress(LogicalDecodingContext *ctx, bool skipped)
+{
+#if PG_VERSION_NUM >= 150000
+	OutputPluginUpdateProgress(ctx, skipped);
+#else
+	OutputPluginUpdateProgress(ctx);
+#endif
+}
+
+static inline Oid
+compat_primary_key_index(Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(relation, true);
+#else
+	return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+/* Stored nowhere, so that no change carries it. */
+static inline bool
+compat_is_virtual(Form_pg_attribute attribute)
+{
+#ifdef ATTRIBUTE_GENERATED_VIRTUAL
+	return attribute->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+	(void) attribute;
+	return false;
+#endif
+}
+
+static inline void
+compat_set_option(const char *name, const char *value, GucAction action)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, action, true, 0, false);
+}
+
+#endif

@@ -1,0 +1,98 @@
+#!/bin/bash
+# setup.sh demo|check|format -- install what is missing for that, through apt-get.
+# Nothing but packages is changed: no PostgreSQL cluster is created or started by them.
+set -eu
+
+purpose=${1:?usage: tests/setup.sh demo|check|format}
+cluster_conf=/etc/postgresql-common/createcluster.d/penstock-setup.conf
+
+# Does $PG_CONFIG belong to a PostgreSQL with its server and headers?
+have_postgresql()
+{
+	local pg_config=${PG_CONFIG:-pg_config}
+	command -v "$pg_config" >/dev/null &&
+		[ -f "$("$pg_config" --pgxs)" ] &&
+		[ -x "$("$pg_config" --bindir)/postgres" ] &&
+		[ -x "$("$pg_config" --bindir)/initdb" ]
+}
+
+# The release's own version, 15 on Debian 12.
+default_major()
+{
+	apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
+}
+
+wanted_packages()
+{
+	if [ "$purpose" = format ]; then
+		echo clang-format-14
+		return
+	fi
+	echo gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev
+	if [ "$purpose" = check ]; then
+		echo perl libipc-run-perl libcmocka-dev
+	fi
+	if ! have_postgresql; then
+		local major
+		major=$(default_major)
+		echo "postgresql-${major:-15} postgresql-server-dev-${major:-15}"
+	fi
+}
+
+is_installed()
+{
+	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed
+}
+
+missing_packages()
+{
+	local package
+	for package in $(wanted_packages); do
+		is_installed "$package" || echo "$package"
+	done
+}
+
+lists_are_there()
+{
+	compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null
+}
+
+apt_install()
+{
+	apt-get install -y -q --no-install-recommends "$@"
+}
+
+# As root. While this file exists Debian's packages create no cluster "main", so that nothing
+# starts; an existing cluster is not touched.
+install_packages()
+{
+	export DEBIAN_FRONTEND=noninteractive
+	mkdir -p "${cluster_conf%/*}"
+	trap 'rm -f "$cluster_conf"; rmdir "${cluster_conf%/*}" 2>/dev/null || true' EXIT
+	trap 'exit 130' INT TERM HUP
+	echo 'create_main_cluster = false' >"$cluster_conf"
+
+	lists_are_there || apt-get update -q
+	# Old lists name packages that are gone: refresh them and try once more.
+	apt_install $(missing_packages) || { apt-get update -q && apt_install $(missing_packages); }
+}
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	have_postgresql && exit 0
+	echo "tests/setup.sh: no apt-get here; these are needed, by their Debian names:" $(wanted_packages) >&2
+	exit 1
+fi
+
+missing=$(missing_packages | tr '\n' ' ')
+[ -n "$missing" ] || exit 0
+echo "Installing: $missing"
+
+if [ "$(id -u)" = 0 ]; then
+	install_packages
+elif sudo -n true 2>/dev/null || { [ -t 0 ] && command -v sudo >/dev/null; }; then
+	sudo env PG_CONFIG="${PG_CONFIG:-pg_config}" "$(realpath "$0")" "$purpose"
+else
+	echo "tests/setup.sh: not root, and no sudo. Let root run this line, then try again:" >&2
+	echo "    apt-get update && apt-get install -y --no-install-recommends $missing" >&2
+	exit 1
+fi
