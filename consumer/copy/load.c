@@ -21,7 +21,8 @@
 #define SETTINGS                                                                                   \
 	"-c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 "                      \
 	"-c bytea_output=hex -c timezone=UTC -c search_path=pg_catalog -c row_security=off "           \
-	"-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+	"-c quote_all_identifiers=off -c statement_timeout=0 "                                         \
+	"-c idle_in_transaction_session_timeout=0"
 /* Only for the locks: the slot waits for every running transaction, however long. */
 #define LOCKER_SETTINGS SETTINGS " -c lock_timeout=30s"
 
