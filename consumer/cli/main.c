@@ -13,6 +13,7 @@ static const struct
 	{"run", pen_cli_run, "follow a database and apply its changes"},
 	{"slot", pen_cli_slot, "create, drop or list replication slots"},
 	{"decode", pen_cli_decode, "print a captured stream as JSON lines"},
+	{"gen-struct", pen_cli_gen_struct, "print a C struct and binding for a table"},
 
 };
 
