@@ -53,7 +53,6 @@ my @one = ('--to', uri($target, 'one'));
 
 # ---- the command line ----
 
-refuses('no command', 2, qr/^penstock: there is no command "walk"/, 'walk') if 0;
 refuses('an unknown option', 2, qr/unrecognized option '--frobnicate'/, 'run', '--frobnicate');
 refuses('an option without its value', 2, qr/option '--slot' requires an argument/, 'run', '--slot');
 refuses('an argument too many', 2, qr/unexpected argument "stray"/, @run, 'stray');
@@ -72,7 +71,7 @@ refuses('a database, as a connection string, without a slot', 2, qr/needs a slot
 refuses('--create-slot without a name', 2, qr/--create-slot needs --slot/, @from, '--create-slot');
 refuses('--dump-tables without memory', 2, qr/--dump-tables needs .*memory:/, @run, @one, '--dump-tables', "$dir/dump");
 ok(!-e "$dir/dump", 'which creates no file');
-refuses('--dump-tables to where one cannot write', 2, qr{could not create /nowhere/dump: No such file}, @from, '--dump-tables', '/nowhere/dump');
+refuses('--dump-tables to where one cannot write', 2, qr{could not create /nowhere/dump: No such file}, @from, '--quiet', '--dump-tables', '/nowhere/dump');
 refuses('two destinations of one name', 2, qr/two destinations are called a/, @run, '--to', 'a=memory:', '--to', 'a=stdout:');
 
 # ---- connection strings ----
@@ -80,7 +79,7 @@ refuses('two destinations of one name', 2, qr/two destinations are called a/, @r
 refuses('an unknown scheme', 2, qr/unknown kind of URI "mysql/, @run, '--to', 'mysql://me:s3cret@host/db');
 refuses('a word as destination', 2, qr/unknown kind of URI/, @run, '--to', 'elsewhere');
 for my $bad ('postgresql://me:s3cret@[broken/db', 'postgresql://me:s3cret@host:port:port/db', 'postgresql://me:s3cret@host/db?nonsense=1',
-	'postgresql://me:s3%zzcret@host/db', 'postgresql://host/db?password=s3cret&x', 'host=x password=\'s3cret', 'host=x passwort=s3cret')
+	'postgresql://me:s3%zzcret@host/db', 'postgresql://me:s3@cret@host/db', 'postgresql://me:s3@x:cret@host/db', 'postgresql://host/db?password=s3cret&x', 'host=x password=\'s3cret', 'host=x passwort=s3cret')
 {
 	for my $where ([ @run, '--to', $bad ], [ 'run', '--source', $bad ], [ 'slot', 'list', '--source', $bad ])
 	{
@@ -169,14 +168,10 @@ refuses('the source as destination', 2, qr/this is the source database itself/, 
 refuses('the source as destination by another name', 2, qr/this is the source database itself/, @run, '--to', other_name($source, 'postgres'));
 refuses('the source by another name', 2, qr/this is the source database itself/, 'run', '--source', other_name($source, 'postgres'), '--slot', 'good', '--to', uri($source));
 
-refuses('progress of a newer version', 4, qr/version 1000.*newer Penstock.*upgrade/, @run, @one) if newer_version();
-sub newer_version
-{
-	$target->safe_psql('one', q{CREATE SCHEMA penstock; CREATE TABLE penstock.meta(version int);
-		INSERT INTO penstock.meta VALUES (1000); CREATE TABLE penstock.progress(); CREATE TABLE penstock.tables()});
-	return 1;
-}
-$target->safe_psql('one', 'DROP SCHEMA penstock CASCADE');
+
+$target->safe_psql('one', 'UPDATE penstock.meta SET version = 1000');
+refuses('progress of a newer version', 4, qr/version 1000, made by a newer Penstock.*upgrade/, @run, @one);
+$target->safe_psql('one', 'UPDATE penstock.meta SET version = 1');
 
 # ---- the protocol ----
 
