@@ -270,10 +270,12 @@ check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		if (status.state == PEN_WORKER_STOPPED || p->temporary)
+		/* One that is down is looked at when it is open again: it may have lost what it had. */
+		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
+			!pen_worker_destination(p->workers[i])->kind->keeps_position)
 			continue;
-		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.stored_lsn, confirmed_lsn,
-									current_lsn, &p->error) < 0)
+		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
+									confirmed_lsn, current_lsn, &p->error) < 0)
 			return p->error.status;
 	}
 	return PENSTOCK_OK;
