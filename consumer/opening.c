@@ -1,7 +1,7 @@
 /* opening.c -- from settings to a stream that runs.
  * Databases are opened before the slot is touched, and memory tables are loaded after it exists:
  * so no commit can fall between what they have and where the stream begins. */
-#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +16,7 @@
 #define RETRY_FIRST_MS     200
 #define RETRY_MAX_MS       15000
 #define FINISH_MS          3000
+#define SLOT_BUSY_MS       3000
 #define PIPELINE_BYTES_MAX (8 * 1024 * 1024)
 #define LSN_FORMAT         "%X/%X"
 #define LSN_ARGS(lsn)      (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
@@ -61,7 +62,8 @@ add_worker(penstock *p, size_t n)
 		.log = &p->log,
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
-		.batch_bytes_max = (size_t) p->settings.batch_bytes,
+		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
+		.batch_ms = (int) p->settings.batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
 		.allow_triggers = p->settings.allow_triggers != 0,
@@ -296,10 +298,12 @@ check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		if (status.state == PEN_WORKER_STOPPED || p->temporary)
+		/* One that is down is looked at when it is open again: it may have lost what it had. */
+		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
+			!pen_worker_destination(p->workers[i])->kind->keeps_position)
 			continue;
-		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.stored_lsn, confirmed_lsn,
-									current_lsn, &p->error) < 0)
+		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
+									confirmed_lsn, current_lsn, &p->error) < 0)
 			return p->error.status;
 	}
 	return PENSTOCK_OK;
@@ -365,6 +369,23 @@ pen_receiver_begin_stream(penstock *p)
 
 /* ---- open and close ---- */
 
+/* The walsender of a consumer that has just died may hold the slot for a moment. */
+static penstock_status
+begin_first_stream(penstock *p)
+{
+	int64_t deadline = pen_clock_ms() + SLOT_BUSY_MS;
+	penstock_status status;
+
+	for (;;)
+	{
+		status = pen_receiver_begin_stream(p);
+		if (status >= 0 || strcmp(p->error.sqlstate, "55006") != 0 || p->stop_requested ||
+			pen_clock_ms() >= deadline)
+			return status;
+		(void) poll(NULL, 0, SLOT_BUSY_MS / 20);
+	}
+}
+
 /* Where `until` ends. Commits with synchronous_commit=off may not be flushed yet; the WAL writer
  * does that within a second, and what it does not flush holds no commit. */
 static penstock_status
@@ -397,7 +418,7 @@ pen_receiver_open(penstock *p)
 	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
 		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;
-	return pen_receiver_begin_stream(p);
+	return begin_first_stream(p);
 }
 
 void

@@ -217,7 +217,7 @@ pen_cli_run(int argc, char **argv)
 	running = p;
 	handle_signals();
 	status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
-	if (status < 0 && stops == 0)
+	if (status < 0)
 		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
 	code = pen_cli_exit_code(status);
 	pen_error_clear(&error);

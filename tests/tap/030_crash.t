@@ -99,7 +99,7 @@ is($created, 0, 'slot created');
 	ok(wait_until(sub { $penstock->stderr =~ /destination one: open again|one: open again/ }),
 		'the consumer comes back by itself');
 	wait_confirmed($source, 'crash');
-	is($penstock->finish('INT'), 0, 'and stops cleanly');
+	is($penstock->finish('INT'), 0, 'and stops cleanly') or diag($penstock->stderr);
 	all_equal('crash of the destinations');
 }
 
@@ -116,7 +116,7 @@ is($created, 0, 'slot created');
 	}
 	$source->safe_psql('postgres', 'INSERT INTO pgbench_history (tid) VALUES (-1)');
 	wait_confirmed($source, 'crash');
-	is($penstock->finish('TERM'), 0, 'the consumer outlives its source');
+	is($penstock->finish('TERM'), 0, 'the consumer outlives its source') or diag($penstock->stderr);
 	all_equal('crash of the source');
 }
 

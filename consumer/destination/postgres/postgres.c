@@ -58,6 +58,7 @@ typedef struct postgres_destination
 	uint64_t commit_lsn;   /* of the source transaction that is being applied */
 	bool in_transaction;   /* a BEGIN was sent */
 	size_t batch_bytes;
+	int64_t began_ms; /* when the open destination transaction did */
 
 	pending_commit commits[COMMITS_MAX]; /* first..first+count: a ring */
 	size_t first_commit;
@@ -312,6 +313,7 @@ begin(postgres_destination *self, pen_error *error)
 	if (pen_pipeline_send(self->pipeline, "BEGIN", 0, NULL, NULL, error) < 0)
 		return error->status;
 	self->in_transaction = true;
+	self->began_ms = pen_clock_ms();
 	return PENSTOCK_OK;
 }
 
@@ -724,8 +726,11 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 static penstock_status
 finish_transaction(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
+	const pen_destination_config *config = self->base.config;
+
 	self->gathered_lsn = event->transaction->end_lsn;
-	if (!self->in_transaction || self->batch_bytes < self->base.config->batch_bytes_max)
+	if (!self->in_transaction || (self->batch_bytes < config->batch_bytes_max &&
+								  pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
 	return commit(self, self->gathered_lsn, error);
 }
