@@ -317,14 +317,16 @@ begin(postgres_destination *self, pen_error *error)
 	return PENSTOCK_OK;
 }
 
-/* Send progress up to lsn and COMMIT; do not wait. */
+/* Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
+ * there is no error to the server, which would commit the others. */
 static penstock_status
 commit(postgres_destination *self, uint64_t lsn, pen_error *error)
 {
 	pen_expectation committed = {.check = check_commit, .context = self, .lsn = lsn};
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
-	if (begin(self, error) < 0 ||
+	if ((self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
+		begin(self, error) < 0 ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "COMMIT", 0, NULL, &committed, error) < 0 ||
 		pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
@@ -428,12 +430,26 @@ operation_name(pen_target_operation operation)
 	return names[operation];
 }
 
+/* Data exceptions quote the value, which is nobody's business: from the first quote to the last. */
+static void
+hide_value(pen_error *error)
+{
+	char *first = strchr(error->text, '"');
+	char *last = strrchr(error->text, '"');
+
+	if (strncmp(error->sqlstate, "22", 2) != 0 || first == last || last - first < 4)
+		return;
+	memcpy(first + 1, "...", 3);
+	memmove(first + 4, last, strlen(last) + 1);
+}
+
 static void
 explain_row(const pen_expectation *expected, pen_error *error)
 {
 	const postgres_destination *self = expected->context;
 	const pen_target_statement *statement = expected->subject;
 
+	hide_value(error);
 	/* What does not fit in this place is about the row, whatever the class of the SQLSTATE says. */
 	if (error->status == PENSTOCK_E_CONFIG && strncmp(error->sqlstate, "42", 2) != 0)
 		error->status = PENSTOCK_E_DATA;
