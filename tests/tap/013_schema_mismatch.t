@@ -208,7 +208,6 @@ prepare('numbered', 'id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int GENE
 	q{INSERT INTO numbered(t) VALUES ('a'), ('b'), ('c'); UPDATE numbered SET t = 'A', n = 100 WHERE id = 1; DELETE FROM numbered WHERE id = 2});
 fits('numbered', 'identity columns');
 $source->safe_psql('postgres', 'UPDATE numbered SET id = DEFAULT WHERE id = 3');
-stops_both('numbered') if 0;
 
 prepare('dressed', 'id int PRIMARY KEY, m text, p int, u text', 'id int PRIMARY KEY, m mood, p positive, u uuid',
 	q{INSERT INTO dressed VALUES (1, 'wild', 7, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), (2, 'calm', 8, NULL); UPDATE dressed SET m = 'calm', p = 9 WHERE id = 1});
