@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "follower.h"
+#include "event/lsn.h"
 #include "pq/pq.h"
 #include "receiver.h"
 
@@ -18,8 +19,6 @@
 #define FINISH_MS          3000
 #define SLOT_BUSY_MS       3000
 #define PIPELINE_BYTES_MAX (8 * 1024 * 1024)
-#define LSN_FORMAT         "%X/%X"
-#define LSN_ARGS(lsn)      (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 /* ---- destinations ---- */
 

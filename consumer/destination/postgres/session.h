@@ -7,10 +7,9 @@
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
 #include "destination/postgres/target.h"
+#include "event/lsn.h"
 
-#define COMMITS_MAX   4096 /* committed and not yet known to be flushed */
-#define LSN_FORMAT    "%X/%X"
-#define LSN_ARGS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
+#define COMMITS_MAX 4096 /* committed and not yet known to be flushed */
 
 /* A commit whose place in the destination's WAL is known, and not whether it is flushed. */
 typedef struct pending_commit
