@@ -59,19 +59,36 @@ add_target(postgres_destination *self, const penstock_relation *relation, pen_er
 	return self->targets[self->target_count++] = target;
 }
 
+static penstock_status
+deallocate(postgres_destination *self, const pen_target *target, pen_error *error)
+{
+	for (const pen_target_statement *s = target->statements; s != NULL; s = s->next)
+	{
+		char sql[80];
+
+		snprintf(sql, sizeof(sql), "DEALLOCATE %s", s->name);
+		if (s->prepared && pen_pipeline_send(self->pipeline, sql, 0, NULL, NULL, error) < 0)
+			return error->status;
+	}
+	return PENSTOCK_OK;
+}
+
 /* An older version of the same table: its statements may fit no longer. */
-static void
-drop_old_target(postgres_destination *self, const penstock_relation *relation)
+static penstock_status
+drop_old_target(postgres_destination *self, const penstock_relation *relation, pen_error *error)
 {
 	for (size_t i = 0; i < self->target_count; i++)
 	{
 		if (self->targets[i]->relation->oid == relation->oid)
 		{
+			if (deallocate(self, self->targets[i], error) < 0)
+				return error->status;
 			pen_target_free(self->targets[i]);
 			self->targets[i] = self->targets[--self->target_count];
-			return;
+			break;
 		}
 	}
+	return PENSTOCK_OK;
 }
 
 /* The newest is looked at first: rows of one table come in runs. */
@@ -92,9 +109,9 @@ find_target(postgres_destination *self, const penstock_relation *relation, pen_e
 		return target;
 	}
 	/* What was sent for the old version may still be unanswered and refer to it. */
-	if (pen_pipeline_drain(self->pipeline, error) < 0)
+	if (pen_pipeline_drain(self->pipeline, error) < 0 ||
+		drop_old_target(self, relation, error) < 0)
 		return NULL;
-	drop_old_target(self, relation);
 	return add_target(self, relation, error);
 }
 
