@@ -77,6 +77,32 @@ add_worker(penstock *p, size_t n)
 	return PENSTOCK_OK;
 }
 
+/* What the settings ask for, against what the destinations are. */
+static penstock_status
+check_kinds(penstock *p)
+{
+	bool keeps_position = false;
+	bool memory = false;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		const pen_destination_kind *kind = pen_worker_destination(p->workers[i])->kind;
+
+		keeps_position = keeps_position || kind->keeps_position;
+		memory = memory || kind == &pen_destination_memory;
+	}
+	if (keeps_position && p->settings.slot == NULL)
+		return pen_error_set(
+			&p->error, PENSTOCK_E_CONFIG,
+			"a database as destination needs a slot that outlives the consumer: --slot "
+			"NAME, and --create-slot the first time");
+	if (p->settings.dump_tables != NULL && !memory)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "--dump-tables needs a destination memory: beside the others; add "
+							 "--to memory:");
+	return PENSTOCK_OK;
+}
+
 static penstock_status
 create_parts(penstock *p)
 {
@@ -95,7 +121,7 @@ create_parts(penstock *p)
 	}
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);
-	return PENSTOCK_OK;
+	return check_kinds(p);
 }
 
 /* Databases first (afresh false), later those that load everything. */

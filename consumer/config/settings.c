@@ -285,8 +285,6 @@ check_until(const pen_settings *settings, pen_error *error)
 penstock_status
 pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 {
-	bool keeps_position = false;
-
 	if (settings->source == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "no source: say which database to follow with --source");
@@ -295,8 +293,6 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 		return error->status;
 	for (size_t i = 0; i < settings->destination_count; i++)
 	{
-		keeps_position =
-			keeps_position || strncmp(settings->destinations[i].uri, "postgres", 8) == 0;
 		for (size_t j = 0; j < i; j++)
 		{
 			if (strcmp(settings->destinations[i].name, settings->destinations[j].name) == 0)
@@ -306,11 +302,6 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 					settings->destinations[i].name);
 		}
 	}
-	if (keeps_position && settings->slot == NULL)
-		return pen_error_set(
-			error, PENSTOCK_E_CONFIG,
-			"a database as destination needs a slot that outlives the consumer: --slot "
-			"NAME, and --create-slot the first time");
 	if (settings->create_slot && settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "--create-slot needs --slot NAME");
 	return check_until(settings, error);

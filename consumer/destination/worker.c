@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/queue.h"
@@ -285,7 +286,8 @@ come_back(pen_worker *worker)
 					  LSN_ARGS(worker->position.applied_lsn));
 		publish_ready(worker);
 	}
-	else if (!probing || error.status != PENSTOCK_E_WAITING)
+	else if (!probing || error.status != PENSTOCK_E_WAITING ||
+			 strstr(worker->status.error.text, error.text) == NULL) /* something else is missing */
 		fail(worker, &error);
 }
 

@@ -269,14 +269,16 @@ begin(postgres_destination *self, pen_error *error)
 	return PENSTOCK_OK;
 }
 
-/* Send progress up to lsn and COMMIT; do not wait. */
+/* Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
+ * there is no error to the server, which would commit the others. */
 static penstock_status
 commit(postgres_destination *self, uint64_t lsn, pen_error *error)
 {
 	pen_expectation committed = {.check = check_commit, .context = self, .lsn = lsn};
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
-	if (begin(self, error) < 0 ||
+	if ((self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
+		begin(self, error) < 0 ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "COMMIT", 0, NULL, &committed, error) < 0 ||
 		pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
