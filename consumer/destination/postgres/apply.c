@@ -109,8 +109,7 @@ find_target(postgres_destination *self, const penstock_relation *relation, pen_e
 		return target;
 	}
 	/* What was sent for the old version may still be unanswered and refer to it. */
-	if (pen_pipeline_drain(self->pipeline, error) < 0 ||
-		drop_old_target(self, relation, error) < 0)
+	if (pen_pipeline_drain(self->pipeline, error) < 0 || drop_old_target(self, relation, error) < 0)
 		return NULL;
 	return add_target(self, relation, error);
 }
