@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "follower.h"
+#include "event/lsn.h"
 #include "pq/pq.h"
 #include "receiver.h"
 
@@ -18,8 +19,6 @@
 #define FINISH_MS          3000
 #define SLOT_BUSY_MS       3000
 #define PIPELINE_BYTES_MAX (8 * 1024 * 1024)
-#define LSN_FORMAT         "%X/%X"
-#define LSN_ARGS(lsn)      (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 /* ---- destinations ---- */
 
@@ -369,6 +368,25 @@ pen_receiver_begin_stream(penstock *p)
 
 /* ---- open and close ---- */
 
+/* Memory tables can be read once their worker has seen the stream begin: wait for that, so that
+ * look-ups work as soon as all is open. */
+static void
+wait_for_tables(penstock *p)
+{
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_worker_status status;
+
+		if (!pen_worker_destination(p->workers[i])->kind->loads_afresh)
+			continue;
+		do
+		{
+			(void) poll(NULL, 0, 1);
+			pen_worker_status_get(p->workers[i], &status);
+		} while (status.state == PEN_WORKER_READY && status.wants_epoch <= p->epoch);
+	}
+}
+
 /* The walsender of a consumer that has just died may hold the slot for a moment. */
 static penstock_status
 begin_first_stream(penstock *p)
@@ -418,7 +436,10 @@ pen_receiver_open(penstock *p)
 	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
 		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;
-	return begin_first_stream(p);
+	if (begin_first_stream(p) < 0)
+		return p->error.status;
+	wait_for_tables(p);
+	return PENSTOCK_OK;
 }
 
 void

@@ -11,12 +11,11 @@
 
 #include "base/clock.h"
 #include "base/queue.h"
+#include "event/lsn.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS   15000
 #define PROBE_MS       500
-#define LSN_FORMAT     "%X/%X"
-#define LSN_ARGS(lsn)  (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 typedef enum item_kind
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_KEYWORDS_MAX 8
+#define CONNECT_KEYWORDS_MAX 16
 
 penstock_status
 pen_pq_sqlstate_status(const char *sqlstate)
@@ -47,6 +47,26 @@ copy_line(char *into, size_t size, const char *text)
 	}
 }
 
+/*
+ * Errors about values quote the values, and those that people raise may say anything: what stands
+ * in quotes is left out.
+ */
+static void
+leave_out_quoted(char *message)
+{
+	char *into = message;
+	bool quoted = false;
+
+	for (const char *p = message; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		if (!quoted || *p == '"')
+			*into++ = *p;
+	}
+	*into = '\0';
+}
+
 penstock_status
 pen_pq_error(pen_error *error, const PGconn *conn, const PGresult *result)
 {
@@ -62,6 +82,8 @@ pen_pq_error(pen_error *error, const PGconn *conn, const PGresult *result)
 					  ? PQresultErrorMessage(result)
 					  : PQerrorMessage(conn);
 	copy_line(message, sizeof(message), primary);
+	if (sqlstate != NULL && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "P0", 2) == 0))
+		leave_out_quoted(message);
 	status = PQstatus(conn) == CONNECTION_BAD && sqlstate == NULL
 				 ? PENSTOCK_E_RETRY
 				 : pen_pq_sqlstate_status(sqlstate);
@@ -185,6 +207,11 @@ pen_pq_connect(const char *conninfo, const pen_pq_options *options, const char *
 	settings = join_options(conninfo, options->settings);
 	snprintf(timeout, sizeof(timeout), "%d",
 			 options->connect_timeout_ms <= 2000 ? 2 : (options->connect_timeout_ms + 999) / 1000);
+	/* What stands before the connection string is only a default: notice a dead network. */
+	keywords[n] = "keepalives_idle", values[n++] = "30";
+	keywords[n] = "keepalives_interval", values[n++] = "10";
+	keywords[n] = "keepalives_count", values[n++] = "3";
+	keywords[n] = "tcp_user_timeout", values[n++] = "60000";
 	keywords[n] = "dbname", values[n++] = conninfo;
 	keywords[n] = "fallback_application_name", values[n++] = "penstock";
 	keywords[n] = "client_encoding", values[n++] = "UTF8";

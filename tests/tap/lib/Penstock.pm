@@ -5,6 +5,15 @@ package Penstock;
 use strict;
 use warnings;
 use Exporter 'import';
+use File::Basename ();
+
+# A folder for each test file: several run at once. PostgreSQL::Test reads this when it is loaded.
+BEGIN
+{
+	$ENV{TESTDIR} = ($ENV{TESTDIR} // '.') . '/' . File::Basename::basename($0, '.t');
+	mkdir $ENV{TESTDIR};
+}
+
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
