@@ -315,7 +315,8 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 	{
 		if (pen_stored_begin(self->conn, self->source, start_lsn, error) < 0)
 			return pen_error_context(error, "destination %s", self->base.config->name);
-		self->stored_lsn = self->applied_lsn = start_lsn;
+		/* Durable too: should a crash take the row away, the slot begins there again. */
+		self->stored_lsn = self->applied_lsn = self->durable_lsn = start_lsn;
 	}
 	self->gathered_lsn = self->stored_lsn;
 	self->batch_bytes = 0;
