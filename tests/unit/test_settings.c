@@ -64,7 +64,7 @@ test_defaults_are_those_of_the_table(void **state)
 	assert_int_equal(settings->destination_count, 0);
 	assert_int_equal(settings->memory_limit, 1 << 30);
 	assert_int_equal(settings->table_memory_limit, 0);
-	assert_int_equal(settings->batch_bytes, 1 << 20);
+	assert_int_equal(settings->batch_bytes_max, 1 << 20);
 	assert_int_equal(settings->progress_interval_ms, 10000);
 	assert_int_equal(settings->status_interval_ms, 1000);
 	assert_int_equal(settings->connect_timeout_ms, 15000);
@@ -381,6 +381,7 @@ test_errors_do_not_repeat_passwords(void **state)
 	pen_error error;
 
 	TAKEN("source", "dbname=x password=s3cret");
+	TAKEN("until", "whenever");
 	for (size_t i = 0; i < 2; i++)
 	{
 		TAKEN("to", secrets[i]);
