@@ -451,8 +451,8 @@ turn(pen_worker *worker, pen_error *error)
 	}
 	status = handle(worker, &item, error);
 	drop_item(worker, &item);
-	if (status >= 0 && state_of(worker) == PEN_WORKER_STREAMING)
-		publish(worker, PEN_WORKER_STREAMING, NULL);
+	if (status >= 0)
+		publish(worker, state_of(worker), NULL);
 	return status;
 }
 
@@ -473,7 +473,10 @@ run(void *argument)
 				break;
 			case PEN_WORKER_STOPPED:
 				if (pen_queue_pop(worker->queue, &item, -1))
+				{
 					drop_item(worker, &item);
+					publish(worker, PEN_WORKER_STOPPED, NULL);
+				}
 				break;
 			case PEN_WORKER_STREAMING:
 			case PEN_WORKER_READY:
