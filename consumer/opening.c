@@ -188,7 +188,8 @@ check_identity(penstock *p)
 			"source: system %s answers where %s did: rows could be lost or doubled; check "
 			"the connection string",
 			system->identifier, p->identity.system_identifier);
-	if (system->timeline != p->identity.timeline)
+	p->source_moved = system->timeline != p->identity.timeline;
+	if (p->source_moved)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_RETRY,
 			"source: it is on timeline %u now, %u before (promoted); start again, so that "
@@ -299,11 +300,19 @@ check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 		pen_worker_status_get(p->workers[i], &status);
 		/* One that is down is looked at when it is open again: it may have lost what it had. */
 		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
-			!pen_worker_destination(p->workers[i])->kind->keeps_position)
+			p->refused[i] || !pen_worker_destination(p->workers[i])->kind->keeps_position)
 			continue;
 		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
 									confirmed_lsn, current_lsn, &p->error) < 0)
-			return p->error.status;
+		{
+			if (p->epoch == 0)
+				return p->error.status;
+			/* The others go on. */
+			p->refused[i] = true;
+			if (pen_worker_push_refusal(p->workers[i], &p->error) < 0)
+				return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+			pen_error_clear(&p->error);
+		}
 	}
 	return PENSTOCK_OK;
 }
@@ -317,7 +326,8 @@ push_start(penstock *p, uint64_t start_lsn)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		p->fed[i] = status.state == PEN_WORKER_READY || status.state == PEN_WORKER_STREAMING;
+		p->fed[i] = !p->refused[i] &&
+					(status.state == PEN_WORKER_READY || status.state == PEN_WORKER_STREAMING);
 		if (p->fed[i] && pen_worker_push_start(p->workers[i], p->epoch, start_lsn) < 0)
 			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	}

@@ -21,7 +21,8 @@ typedef enum item_kind
 {
 	ITEM_START,
 	ITEM_CHUNK,
-	ITEM_ADVANCE
+	ITEM_ADVANCE,
+	ITEM_REFUSAL /* points to the error */
 } item_kind;
 
 /* What a START item points to. */
@@ -411,6 +412,11 @@ handle(pen_worker *worker, pen_item *item, pen_error *error)
 {
 	if (item->kind == ITEM_START)
 		return begin_stream(worker, item->pointer, error);
+	if (item->kind == ITEM_REFUSAL)
+	{
+		*error = *(const pen_error *) item->pointer;
+		return error->status;
+	}
 	if (state_of(worker) != PEN_WORKER_STREAMING)
 		return PENSTOCK_OK;
 	if (item->kind == ITEM_ADVANCE)
@@ -558,5 +564,17 @@ pen_worker_push_advance(pen_worker *worker, uint64_t lsn)
 {
 	pen_item item = {.kind = ITEM_ADVANCE, .number = lsn};
 
+	return push(worker, &item);
+}
+
+penstock_status
+pen_worker_push_refusal(pen_worker *worker, const pen_error *error)
+{
+	pen_error *copy = malloc(sizeof(*copy));
+	pen_item item = {.kind = ITEM_REFUSAL, .pointer = copy};
+
+	if (copy == NULL)
+		return PENSTOCK_E_RETRY;
+	*copy = *error;
 	return push(worker, &item);
 }
