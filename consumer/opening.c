@@ -1,7 +1,7 @@
 /* opening.c -- from settings to a stream that runs.
  * Databases are opened before the slot is touched, and memory tables are loaded after it exists:
  * so no commit can fall between what they have and where the stream begins. */
-#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +10,15 @@
 #include <unistd.h>
 
 #include "follower.h"
+#include "event/lsn.h"
 #include "pq/pq.h"
 #include "receiver.h"
 
 #define RETRY_FIRST_MS     200
 #define RETRY_MAX_MS       15000
 #define FINISH_MS          3000
+#define SLOT_BUSY_MS       3000
 #define PIPELINE_BYTES_MAX (8 * 1024 * 1024)
-#define LSN_FORMAT         "%X/%X"
-#define LSN_ARGS(lsn)      (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 /* ---- destinations ---- */
 
@@ -61,7 +61,8 @@ add_worker(penstock *p, size_t n)
 		.log = &p->log,
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
-		.batch_bytes_max = (size_t) p->settings.batch_bytes,
+		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
+		.batch_ms = (int) p->settings.batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
 		.allow_triggers = p->settings.allow_triggers != 0,
@@ -73,6 +74,32 @@ add_worker(penstock *p, size_t n)
 	if (p->workers[n] == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	p->worker_count++;
+	return PENSTOCK_OK;
+}
+
+/* What the settings ask for, against what the destinations are. */
+static penstock_status
+check_kinds(penstock *p)
+{
+	bool keeps_position = false;
+	bool memory = false;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		const pen_destination_kind *kind = pen_worker_destination(p->workers[i])->kind;
+
+		keeps_position = keeps_position || kind->keeps_position;
+		memory = memory || kind == &pen_destination_memory;
+	}
+	if (keeps_position && p->settings.slot == NULL)
+		return pen_error_set(
+			&p->error, PENSTOCK_E_CONFIG,
+			"a database as destination needs a slot that outlives the consumer: --slot "
+			"NAME, and --create-slot the first time");
+	if (p->settings.dump_tables != NULL && !memory)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "--dump-tables needs a destination memory: beside the others; add "
+							 "--to memory:");
 	return PENSTOCK_OK;
 }
 
@@ -94,7 +121,7 @@ create_parts(penstock *p)
 	}
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);
-	return PENSTOCK_OK;
+	return check_kinds(p);
 }
 
 /* Databases first (afresh false), later those that load everything. */
@@ -341,6 +368,42 @@ pen_receiver_begin_stream(penstock *p)
 
 /* ---- open and close ---- */
 
+/* Memory tables can be read once their worker has seen the stream begin: wait for that, so that
+ * look-ups work as soon as all is open. */
+static void
+wait_for_tables(penstock *p)
+{
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_worker_status status;
+
+		if (!pen_worker_destination(p->workers[i])->kind->loads_afresh)
+			continue;
+		do
+		{
+			(void) poll(NULL, 0, 1);
+			pen_worker_status_get(p->workers[i], &status);
+		} while (status.state == PEN_WORKER_READY && status.wants_epoch <= p->epoch);
+	}
+}
+
+/* The walsender of a consumer that has just died may hold the slot for a moment. */
+static penstock_status
+begin_first_stream(penstock *p)
+{
+	int64_t deadline = pen_clock_ms() + SLOT_BUSY_MS;
+	penstock_status status;
+
+	for (;;)
+	{
+		status = pen_receiver_begin_stream(p);
+		if (status >= 0 || strcmp(p->error.sqlstate, "55006") != 0 || p->stop_requested ||
+			pen_clock_ms() >= deadline)
+			return status;
+		(void) poll(NULL, 0, SLOT_BUSY_MS / 20);
+	}
+}
+
 /* Where `until` ends. Commits with synchronous_commit=off may not be flushed yet; the WAL writer
  * does that within a second, and what it does not flush holds no commit. */
 static penstock_status
@@ -373,7 +436,10 @@ pen_receiver_open(penstock *p)
 	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
 		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;
-	return pen_receiver_begin_stream(p);
+	if (begin_first_stream(p) < 0)
+		return p->error.status;
+	wait_for_tables(p);
+	return PENSTOCK_OK;
 }
 
 void

@@ -238,6 +238,15 @@ take_keepalive(penstock *p, const pen_stream_message *message)
 	return PENSTOCK_OK;
 }
 
+/* A stream may begin behind what `until` names: then nothing need arrive. */
+static void
+look_at_target(penstock *p)
+{
+	if (p->target_lsn != 0 && p->delivered_lsn >= p->target_lsn &&
+		!pen_assembler_in_transaction(p->assembler))
+		p->finishing = true;
+}
+
 /* Is there anybody to receive for, and anything that we still want? */
 static bool
 may_receive(penstock *p, const survey *found)
@@ -266,9 +275,7 @@ receive(penstock *p, const survey *found)
 		if (got < 0)
 			return got;
 		status = PENSTOCK_OK;
-		if (p->target_lsn != 0 && p->delivered_lsn >= p->target_lsn &&
-			!pen_assembler_in_transaction(p->assembler))
-			p->finishing = true;
+		look_at_target(p);
 	}
 	return status;
 }
@@ -399,6 +406,7 @@ pen_receiver_step(penstock *p, int timeout_ms)
 		return PENSTOCK_DONE;
 	if (p->stop_requested)
 		p->finishing = true;
+	look_at_target(p);
 	look_at_workers(p, &found);
 	if (p->worker_count > 0 && found.stopped == p->worker_count && p->subscription_count == 0)
 	{

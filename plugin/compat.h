@@ -60,11 +60,26 @@ compat_update_progress(LogicalDecodingContext *ctx, bool skipped)
 #endif
 }
 
+/*
+ * A change was not sent. Up to 15 nobody tells the client that we live while many are not; from 16
+ * on the server does.
+ */
+static inline void
+compat_change_skipped(LogicalDecodingContext *ctx)
+{
+#if PG_VERSION_NUM < 160000
+	compat_update_progress(ctx, false);
+#else
+	(void) ctx;
+#endif
+}
+
+/* 0 where the primary key is deferrable, as for the replica identity. */
 static inline Oid
 compat_primary_key_index(Relation relation)
 {
 #if PG_VERSION_NUM >= 180000
-	return RelationGetPrimaryKeyIndex(relation, true);
+	return RelationGetPrimaryKeyIndex(relation, false);
 #else
 	return RelationGetPrimaryKeyIndex(relation);
 #endif

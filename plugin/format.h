@@ -16,6 +16,7 @@ typedef struct PenstockData
 	Emitter emitter;
 	bool session_sent;
 	bool in_transaction; /* its Begin has been written */
+	int skipped_changes; /* since the client was last told that we live */
 	int guc_level;       /* to restore at the end, or 0 */
 	Datum *values;       /* of a deformed tuple */
 	bool *nulls;

@@ -52,7 +52,7 @@ find_option(const char *name)
 			return &option_table[i];
 	}
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unrecognized option \"%s\" of output plugin penstock", name),
+					errmsg("unrecognized option \"%.100s\" of output plugin penstock", name),
 					errhint("Allowed are: %s.", allowed_names())));
 }
 
@@ -77,12 +77,17 @@ parse_number(const char *text, int *value)
 }
 
 static void
-set_option(PenstockOptions *options, const DefElem *given)
+set_option(PenstockOptions *options, const DefElem *given, bool *already)
 {
 	const OptionInfo *info = find_option(given->defname);
 	const char *text = given->arg != NULL ? strVal(given->arg) : "";
 	int value;
 
+	if (already[info - option_table])
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("option \"%s\" of output plugin penstock is given twice", info->name)));
+	already[info - option_table] = true;
 	if (!parse_number(text, &value) || value < info->min || value > info->max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -113,12 +118,13 @@ agree_on_protocol(PenstockOptions *options)
 void
 options_parse(PenstockOptions *options, List *given)
 {
+	bool already[lengthof(option_table)] = {false};
 	ListCell *cell;
 
 	for (int i = 0; i < lengthof(option_table); i++)
 		*value_of(options, &option_table[i]) = option_table[i].default_value;
 	foreach (cell, given)
-		set_option(options, (DefElem *) lfirst(cell));
+		set_option(options, (DefElem *) lfirst(cell), already);
 	agree_on_protocol(options);
 }
 

@@ -16,11 +16,14 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks *callbacks);
 
+/* After so many changes that are not sent the client is told that we live. */
+#define SKIPPED_CHANGES_MAX 100
+
 /* Output functions follow these; a stream must not depend on whose session it is. */
 static const char *const pinned_settings[][2] = {
 	{"DateStyle", "ISO, YMD"},        {"IntervalStyle", "postgres"}, {"extra_float_digits", "1"},
 	{"bytea_output", "hex"},          {"TimeZone", "UTC"},           {"search_path", "pg_catalog"},
-	{"quote_all_identifiers", "off"},
+	{"quote_all_identifiers", "off"}, {"lc_monetary", "C"},
 };
 
 /*
@@ -104,14 +107,16 @@ ensure_begun(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *
 	}
 }
 
-/* The relation's entry, its description sent; NULL: not replicated. */
+/* The relation's entry, all that comes before a change to it sent; NULL: it is not replicated. */
 static RelationEntry *
-ensure_described(LogicalDecodingContext *ctx, PenstockData *data, Relation relation)
+ensure_described(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn,
+				 Relation relation)
 {
 	RelationEntry *entry = relsync_get(relation);
 
 	if (entry->filtered)
 		return NULL;
+	ensure_begun(ctx, data, txn);
 	if (!entry->sent)
 	{
 		data->format->relation(ctx, data, entry);
@@ -122,7 +127,16 @@ ensure_described(LogicalDecodingContext *ctx, PenstockData *data, Relation relat
 
 /* ---- callbacks ---- */
 
-/* Begin is written before the first change: a transaction without any leaves no trace. */
+static void
+count_skipped(LogicalDecodingContext *ctx, PenstockData *data)
+{
+	if (++data->skipped_changes < SKIPPED_CHANGES_MAX)
+		return;
+	compat_change_skipped(ctx);
+	data->skipped_changes = 0;
+}
+
+/* Begin is written before the first change that is sent: a transaction without any leaves no trace. */
 static void
 begin_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
@@ -141,11 +155,14 @@ change_row(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation
 	RelationEntry *entry;
 
 	emit_begin(&data->emitter);
-	ensure_begun(ctx, data, txn);
-	reserve_values(data, ctx, RelationGetDescr(relation)->natts);
-	entry = ensure_described(ctx, data, relation);
+	entry = ensure_described(ctx, data, txn, relation);
 	if (entry != NULL)
+	{
+		reserve_values(data, ctx, RelationGetDescr(relation)->natts);
 		data->format->change(ctx, data, entry, relation, change);
+	}
+	else
+		count_skipped(ctx, data);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(data->row_context);
 }
@@ -160,10 +177,9 @@ change_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, R
 	int described = 0;
 
 	emit_begin(&data->emitter);
-	ensure_begun(ctx, data, txn);
 	for (int i = 0; i < count; i++)
 	{
-		RelationEntry *entry = ensure_described(ctx, data, relations[i]);
+		RelationEntry *entry = ensure_described(ctx, data, txn, relations[i]);
 
 		if (entry != NULL)
 			entries[described++] = entry;

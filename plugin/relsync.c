@@ -19,7 +19,7 @@
 #include "filter.h"
 
 static HTAB *cache = NULL;
-static MemoryContext cache_context = NULL;
+static MemoryContext cache_context = NULL; /* its memory */
 static uint32 last_number = 0;
 
 /* ---- invalidation ---- */
@@ -50,10 +50,12 @@ invalidate_all(Datum arg, int cacheid, uint32 hashvalue)
 	invalidate_relation(arg, InvalidOid);
 }
 
-/* The memory of the cache goes: forget it. */
+/* The memory of a cache goes: forget it. After an error, it may be one from before the present. */
 static void
-forget_cache(void *arg)
+forget_cache(void *context)
 {
+	if (cache_context != context)
+		return;
 	cache = NULL;
 	cache_context = NULL;
 }
@@ -68,6 +70,7 @@ relsync_init(MemoryContext context)
 	cache_context = AllocSetContextCreate(context, "penstock relations", ALLOCSET_DEFAULT_SIZES);
 	callback = MemoryContextAllocZero(cache_context, sizeof(*callback));
 	callback->func = forget_cache;
+	callback->arg = cache_context;
 	MemoryContextRegisterResetCallback(cache_context, callback);
 	memset(&control, 0, sizeof(control));
 	control.keysize = sizeof(Oid);
@@ -104,14 +107,17 @@ build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, int identity)
 	fmgr_info_cxt(output, &encoder->output, CurrentMemoryContext);
 }
 
-/* Everything but sent and number; in the entry's own, new context. */
+/* Everything but sent and number; what lasts in the entry's own context, what does not in the
+ * caller's, which is reset after each change. */
 static void
 build_entry(RelationEntry *entry, Relation relation)
 {
 	TupleDesc desc = RelationGetDescr(relation);
 	RelationDescription described;
+	MemoryContext old_context;
 
 	describe_relation(&described, relation);
+	old_context = MemoryContextSwitchTo(entry->context);
 	entry->filtered = !filter_relation(relation);
 	entry->full = relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
 	entry->columns = palloc0(sizeof(ColumnEncoder) * Max(described.column_count, 1));
@@ -119,9 +125,11 @@ build_entry(RelationEntry *entry, Relation relation)
 	for (int i = 0; i < described.column_count; i++)
 		build_encoder(&entry->columns[i], TupleDescAttr(desc, described.attributes[i]),
 					  described.identity[i]);
-	entry->description = described.packed;
+	entry->description = palloc(Max(described.packed_len, 1));
 	entry->description_len = described.packed_len;
+	memcpy(entry->description, described.packed, described.packed_len);
 	entry->row_guess = 64;
+	MemoryContextSwitchTo(old_context);
 }
 
 static bool
@@ -136,15 +144,12 @@ static void
 rebuild_entry(RelationEntry *entry, Relation relation)
 {
 	RelationEntry fresh;
-	MemoryContext old_context;
 
 	memset(&fresh, 0, sizeof(fresh));
 	fresh.relid = entry->relid;
 	fresh.context = AllocSetContextCreate(cache_context, "penstock relation", ALLOCSET_SMALL_SIZES);
 	/* An error in here leaves a context behind, until the cache goes: no more than that. */
-	old_context = MemoryContextSwitchTo(fresh.context);
 	build_entry(&fresh, relation);
-	MemoryContextSwitchTo(old_context);
 	if (entry->context != NULL && same_description(entry, &fresh))
 	{
 		fresh.sent = entry->sent;

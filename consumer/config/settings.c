@@ -32,8 +32,10 @@ const pen_setting pen_setting_table[] = {
 	 "for what is on its way to the destinations"},
 	{"table-memory-limit", PEN_SETTING_BYTES, AT(table_memory_limit), "0", 0, 1024 * GB, "BYTES",
 	 "for memory tables; 0: no limit"},
-	{"batch-bytes", PEN_SETTING_BYTES, AT(batch_bytes), "1MB", 0, GB, "BYTES",
+	{"batch-bytes-max", PEN_SETTING_BYTES, AT(batch_bytes_max), "1MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each"},
+	{"batch-ms", PEN_SETTING_MS, AT(batch_ms), "20ms", 0, 60000, "TIME",
+	 "how long a destination transaction gathers at most while behind"},
 	{"progress-interval", PEN_SETTING_MS, AT(progress_interval_ms), "10s", 100, 3600000, "TIME",
 	 "how often progress moves when nothing happens"},
 	{"status-interval", PEN_SETTING_MS, AT(status_interval_ms), "1s", 100, 30000, "TIME",
@@ -169,13 +171,6 @@ is_taken(const pen_settings *settings, const char *name)
 			return true;
 	}
 	return false;
-}
-
-/* libpq's other form, "host=… dbname=…": no scheme has an = before its colon. */
-static bool
-is_keywords(const char *uri)
-{
-	return uri[strcspn(uri, ":=")] == '=';
 }
 
 /* What a destination without a name is called: its scheme, or the first free scheme2, scheme3, …
@@ -320,8 +315,6 @@ check_until(const pen_settings *settings, pen_error *error)
 penstock_status
 pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 {
-	bool keeps_position = false;
-
 	if (settings->source == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "no source: say which database to follow with --source");
@@ -330,9 +323,6 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 		return error->status;
 	for (size_t i = 0; i < settings->destination_count; i++)
 	{
-		const char *uri = settings->destinations[i].uri;
-
-		keeps_position = keeps_position || strncmp(uri, "postgres", 8) == 0 || is_keywords(uri);
 		for (size_t j = 0; j < i; j++)
 		{
 			if (strcmp(settings->destinations[i].name, settings->destinations[j].name) == 0)
@@ -342,11 +332,6 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 					settings->destinations[i].name);
 		}
 	}
-	if (keeps_position && settings->slot == NULL)
-		return pen_error_set(
-			error, PENSTOCK_E_CONFIG,
-			"a database as destination needs a slot that outlives the consumer: --slot "
-			"NAME, and --create-slot the first time");
 	if (settings->create_slot && settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "--create-slot needs --slot NAME");
 	return check_until(settings, error);

@@ -49,7 +49,7 @@ sub start_load
 	my @load = map {
 		IPC::Run::start([ 'pgbench', '-n', '-c', $_->[0], '-T', $seconds, @{ $_->[1] }, '-d',
 				$source->connstr('postgres') ], '>&', '/dev/null')
-	} ([ 2, ['-N'] ], [ 1, [ '-R', '100', '-f', $script ] ]);
+	} ([ 4, ['-N'] ], [ 1, [ '-R', '100', '-f', $script ] ]);
 	return @load;
 }
 

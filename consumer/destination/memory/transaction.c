@@ -2,6 +2,7 @@
  * A change puts a new version in front of the old one. Versions of the open transaction carry its
  * commit LSN, which no snapshot has reached; the old ones stay until it is committed. */
 #include "destination/memory/store_private.h"
+#include "event/lsn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,6 @@
 
 #include "event/relation.h"
 
-#define LSN_FORMAT     "%X/%X"
-#define LSN_ARGS(lsn)  (uint32_t)((lsn) >> 32), (uint32_t) (lsn)
 #define RELOADS_IN_ROW 3
 
 typedef struct pen_change
