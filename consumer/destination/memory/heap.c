@@ -50,10 +50,7 @@ pen_heap_free(pen_heap *heap)
 		return;
 	directory = atomic_load_explicit(&heap->directory, memory_order_relaxed);
 	for (uint32_t i = 0; i < heap->segment_count; i++)
-	{
-		free(directory->segments[i]->entries);
 		free(directory->segments[i]);
-	}
 	while (directory != NULL)
 	{
 		pen_heap_directory *older = directory->older;
@@ -119,7 +116,7 @@ add_segment(pen_heap *heap)
 {
 	uint32_t size = segment_size(heap->segment_count);
 	pen_heap_directory *directory = atomic_load_explicit(&heap->directory, memory_order_relaxed);
-	pen_heap_segment *segment;
+	pen_row_cell *segment;
 
 	if (directory == NULL || heap->segment_count == directory->size)
 	{
@@ -127,29 +124,21 @@ add_segment(pen_heap *heap)
 			return false;
 		directory = atomic_load_explicit(&heap->directory, memory_order_relaxed);
 	}
-	segment = malloc(sizeof(*segment) + size * sizeof(pen_row_slot));
+	segment = malloc(size * sizeof(*segment));
 	if (segment == NULL)
 		return false;
-	segment->entries = malloc(size * sizeof(pen_row_entry));
-	if (segment->entries == NULL)
-	{
-		free(segment);
-		return false;
-	}
 	for (uint32_t i = 0; i < size; i++)
-		atomic_init(&segment->slots[i], NULL);
-	heap->bytes += sizeof(*segment) + size * (sizeof(pen_row_slot) + sizeof(pen_row_entry));
+		atomic_init(&segment[i].newest, NULL);
+	heap->bytes += size * sizeof(*segment);
 	directory->segments[heap->segment_count++] = segment; /* published by `limit` */
 	return true;
 }
 
-static inline pen_row_entry *
-entry_of(const pen_heap *heap, uint32_t row)
+/* By the writer, or under the lock. */
+static inline pen_row_cell *
+cell_of(const pen_heap *heap, uint32_t row)
 {
-	uint32_t offset;
-	pen_heap_directory *directory = atomic_load_explicit(&heap->directory, memory_order_relaxed);
-
-	return &pen_heap_locate(directory, row, &offset)->entries[offset];
+	return pen_heap_cell(atomic_load_explicit(&heap->directory, memory_order_relaxed), row);
 }
 
 /* ---- the index ---- */
@@ -220,23 +209,23 @@ split_bucket(pen_heap *heap)
 	while (*from != PEN_NO_ROW)
 	{
 		uint32_t row = *from;
-		pen_row_entry *entry = entry_of(heap, row);
+		pen_row_cell *cell = cell_of(heap, row);
 
-		if ((entry->hash & heap->bucket_mask) == added)
+		if ((cell->hash & heap->bucket_mask) == added)
 		{
-			*from = entry->next;
-			entry->next = *to;
+			*from = cell->next;
+			cell->next = *to;
 			*to = row;
 		}
 		else
-			from = &entry->next;
+			from = &cell->next;
 	}
 }
 
 bool
 pen_heap_reindex(pen_heap *heap, uint32_t row)
 {
-	pen_row_entry *entry = entry_of(heap, row);
+	pen_row_cell *cell = cell_of(heap, row);
 	uint32_t *bucket;
 	bool ok = true;
 
@@ -254,8 +243,8 @@ pen_heap_reindex(pen_heap *heap, uint32_t row)
 	{
 		if (heap->indexed >= heap->bucket_count * BUCKET_FILL)
 			split_bucket(heap);
-		bucket = bucket_of(heap, entry->hash);
-		entry->next = *bucket;
+		bucket = bucket_of(heap, cell->hash);
+		cell->next = *bucket;
 		*bucket = row;
 		heap->indexed++;
 	}
@@ -266,14 +255,14 @@ pen_heap_reindex(pen_heap *heap, uint32_t row)
 void
 pen_heap_unindex(pen_heap *heap, uint32_t row)
 {
-	pen_row_entry *entry = entry_of(heap, row);
+	pen_row_cell *cell = cell_of(heap, row);
 	uint32_t *link;
 
 	pthread_mutex_lock(&heap->lock);
-	link = bucket_of(heap, entry->hash);
+	link = bucket_of(heap, cell->hash);
 	while (*link != row)
-		link = &entry_of(heap, *link)->next;
-	*link = entry->next;
+		link = &cell_of(heap, *link)->next;
+	*link = cell->next;
 	heap->indexed--;
 	pthread_mutex_unlock(&heap->lock);
 }
@@ -283,11 +272,11 @@ same_hash(const pen_heap *heap, uint32_t row, uint32_t hash)
 {
 	while (row != PEN_NO_ROW)
 	{
-		const pen_row_entry *entry = entry_of(heap, row);
+		const pen_row_cell *cell = cell_of(heap, row);
 
-		if (entry->hash == hash)
+		if (cell->hash == hash)
 			break;
-		row = entry->next;
+		row = cell->next;
 	}
 	return row;
 }
@@ -303,9 +292,9 @@ pen_heap_first(const pen_heap *heap, uint32_t hash)
 uint32_t
 pen_heap_next(const pen_heap *heap, uint32_t row)
 {
-	const pen_row_entry *entry = entry_of(heap, row);
+	const pen_row_cell *cell = cell_of(heap, row);
 
-	return same_hash(heap, entry->next, entry->hash);
+	return same_hash(heap, cell->next, cell->hash);
 }
 
 /* ---- rows ---- */
@@ -318,7 +307,7 @@ pen_heap_add_row(pen_heap *heap, uint32_t hash, pen_version *version)
 	uint32_t capacity = heap->segment_count <= 8
 							? (heap->segment_count == 0 ? 0 : 32u << heap->segment_count)
 							: (heap->segment_count - 7) * 8192;
-	pen_row_entry *entry;
+	pen_row_cell *cell;
 
 	if (row == PEN_NO_ROW)
 	{
@@ -326,15 +315,15 @@ pen_heap_add_row(pen_heap *heap, uint32_t hash, pen_version *version)
 		if (row >= PEN_NO_ROW - 8192 || (row == capacity && !add_segment(heap)))
 			return PEN_NO_ROW;
 	}
-	entry = entry_of(heap, row);
+	cell = cell_of(heap, row);
 	if (row != limit)
-		heap->free_row = entry->next;
-	entry->hash = hash;
+		heap->free_row = cell->next;
+	cell->hash = hash;
 	if (!pen_heap_reindex(heap, row))
 	{
 		if (row != limit)
 		{
-			entry->next = heap->free_row;
+			cell->next = heap->free_row;
 			heap->free_row = row;
 		}
 		return PEN_NO_ROW;
@@ -348,9 +337,9 @@ pen_heap_add_row(pen_heap *heap, uint32_t hash, pen_version *version)
 void
 pen_heap_remove_row(pen_heap *heap, uint32_t row)
 {
-	pen_row_entry *entry = entry_of(heap, row);
+	pen_row_cell *cell = cell_of(heap, row);
 
 	pen_heap_set_newest(heap, row, NULL);
-	entry->next = heap->free_row;
+	cell->next = heap->free_row;
 	heap->free_row = row;
 }

@@ -26,31 +26,28 @@ struct pen_version
 	uint8_t data[]; /* Values as on the wire */
 };
 
-typedef _Atomic(pen_version *) pen_row_slot;
-
-/* A row's place in the index: the next row of its chain (or of the free list) and its hash. */
-typedef struct pen_row_entry
+/*
+ * A row: its newest version (the slot), and its place in the index, which is the next row of its
+ * chain (or of the free list) and its hash. Side by side, because whoever looks a row up needs all
+ * of it, and each cache line that a scan has driven out costs as much as the rest of a change.
+ */
+typedef struct pen_row_cell
 {
+	_Atomic(pen_version *) newest;
 	uint32_t next;
 	uint32_t hash;
-} pen_row_entry;
+} pen_row_cell;
 
 /*
- * Rows have numbers. Segments hold the slots of 64, 64, 128 … 4096 and then 8192 rows each, so that
+ * Rows have numbers. Segments hold the cells of 64, 64, 128 … 4096 and then 8192 rows each, so that
  * small tables are small and nothing ever moves; only the directory is replaced as it grows.
  */
-typedef struct pen_heap_segment
-{
-	pen_row_entry *entries;
-	pen_row_slot slots[];
-} pen_heap_segment;
-
 typedef struct pen_heap_directory pen_heap_directory;
 struct pen_heap_directory
 {
 	pen_heap_directory *older; /* kept for readers until the heap goes */
 	uint32_t size;
-	pen_heap_segment *segments[];
+	pen_row_cell *segments[];
 };
 
 typedef struct pen_heap pen_heap;
@@ -67,7 +64,7 @@ struct pen_heap
 	size_t bytes;  /* of segments, directories and index; the slab counts its own */
 
 	/* Linear hashing: buckets 0..bucket_count; those below `split` are divided already. */
-	pthread_mutex_t lock; /* of everything below, and of the entries of indexed rows */
+	pthread_mutex_t lock; /* of everything below, and of next and hash of indexed rows */
 	uint32_t **buckets;   /* pieces of BUCKETS_IN_PIECE */
 	uint32_t bucket_count;
 	uint32_t bucket_mask;
@@ -107,34 +104,25 @@ extern bool pen_heap_reindex(pen_heap *heap, uint32_t row);
 extern uint32_t pen_heap_first(const pen_heap *heap, uint32_t hash);
 extern uint32_t pen_heap_next(const pen_heap *heap, uint32_t row);
 
-/* The slot of a row: any thread, for rows below the limit. */
-static inline pen_heap_segment *
-pen_heap_locate(const pen_heap_directory *directory, uint32_t row, uint32_t *offset)
+/* The cell of a row below the limit. Any thread; what of it they may touch is said above. */
+static inline pen_row_cell *
+pen_heap_cell(const pen_heap_directory *directory, uint32_t row)
 {
 	uint32_t k;
 
 	if (row >= 8192)
-	{
-		*offset = row & 8191;
-		return directory->segments[7 + (row >> 13)];
-	}
+		return &directory->segments[7 + (row >> 13)][row & 8191];
 	if (row < 64)
-	{
-		*offset = row;
-		return directory->segments[0];
-	}
+		return &directory->segments[0][row];
 	k = 26 - (uint32_t) __builtin_clz(row);
-	*offset = row - (32u << k);
-	return directory->segments[k];
+	return &directory->segments[k][row - (32u << k)];
 }
 
-static inline pen_row_slot *
+static inline _Atomic(pen_version *) *
 pen_heap_slot(const pen_heap *heap, uint32_t row)
 {
-	uint32_t offset;
-	pen_heap_directory *directory = atomic_load_explicit(&heap->directory, memory_order_acquire);
-
-	return &pen_heap_locate(directory, row, &offset)->slots[offset];
+	return &pen_heap_cell(atomic_load_explicit(&heap->directory, memory_order_acquire), row)
+				->newest;
 }
 
 static inline pen_version *
