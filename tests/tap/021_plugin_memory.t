@@ -33,14 +33,14 @@ SKIP:
 	skip 'no /proc', 6 unless -r '/proc/self/status';
 	my $columns = join ', ', map { "c$_ numeric" } 1 .. 100;
 	walsender_kb('4000 dropped tables', qq{DO \$\$ BEGIN FOR i IN 1..4000 LOOP
-		CREATE TABLE gone($columns); INSERT INTO gone VALUES (i); DROP TABLE gone; COMMIT; END LOOP; END \$\$}, 60000);
+		CREATE TABLE gone($columns); INSERT INTO gone VALUES (i); DROP TABLE gone; COMMIT; END LOOP; END \$\$}, 35000);
 	walsender_kb('500 tables, all invalidated 50 times', q{DO $$ BEGIN
 		FOR i IN 1..500 LOOP EXECUTE format('CREATE TABLE t%s(id int PRIMARY KEY, a int[], n numeric)', i); COMMIT; END LOOP;
 		FOR j IN 1..50 LOOP
 			EXECUTE format('CREATE TYPE e%s AS ENUM (%L)', j, 'a');
 			FOR i IN 1..500 LOOP EXECUTE format('INSERT INTO t%s VALUES (%s, %L, 1)', i, j, '{1,2}'); END LOOP;
 			COMMIT;
-		END LOOP; END $$}, 60000);
+		END LOOP; END $$}, 35000);
 	walsender_kb('a transaction of 300000 changes', q{CREATE TABLE big(id int PRIMARY KEY, t text);
 		INSERT INTO big SELECT i, 'row ' || i FROM generate_series(1, 300000) i}, 150000);
 }
