@@ -62,6 +62,11 @@ demo-tools:
 bench: all
 	tests/sandbox.sh tests/bench/run.sh
 
+bench-snapshot:
+	@mkdir -p $(BUILD)
+	$(MAKE) -s -C tests/bench $(BUILD)/snapshot
+	$(BUILD)/snapshot
+
 format:
 	$(CLANG_FORMAT) -i $(C_FILES)
 
@@ -82,9 +87,10 @@ help:
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
 	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap demo demo-tools bench format check-format clean help
+	check check-unit check-regress check-tap demo demo-tools bench bench-snapshot format check-format clean help

@@ -42,12 +42,14 @@ struct penstock
 	int64_t keys[PEN_SETTINGS_DESTINATIONS_MAX]; /* advisory locks of the destinations */
 	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
 	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
-	bool fed[PEN_SETTINGS_DESTINATIONS_MAX]; /* takes part in the stream that runs */
+	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];     /* takes part in the stream that runs */
+	bool refused[PEN_SETTINGS_DESTINATIONS_MAX]; /* told to stop: takes part in nothing more */
 	size_t worker_count;
 	pen_control *control;
 	pen_stream *stream; /* NULL: not connected */
 	char slot[64];
 	bool temporary;
+	bool source_moved; /* to another timeline: everything must be checked anew */
 	pen_decoder *decoder;
 	pen_assembler *assembler;
 	pen_memory_budget budget;

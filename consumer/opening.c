@@ -1,7 +1,7 @@
 /* opening.c -- from settings to a stream that runs.
  * Databases are opened before the slot is touched, and memory tables are loaded after it exists:
  * so no commit can fall between what they have and where the stream begins. */
-#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +10,15 @@
 #include <unistd.h>
 
 #include "follower.h"
+#include "event/lsn.h"
 #include "pq/pq.h"
 #include "receiver.h"
 
 #define RETRY_FIRST_MS     200
 #define RETRY_MAX_MS       15000
 #define FINISH_MS          3000
+#define SLOT_BUSY_MS       3000
 #define PIPELINE_BYTES_MAX (8 * 1024 * 1024)
-#define LSN_FORMAT         "%X/%X"
-#define LSN_ARGS(lsn)      (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 /* ---- destinations ---- */
 
@@ -61,7 +61,8 @@ add_worker(penstock *p, size_t n)
 		.log = &p->log,
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
-		.batch_bytes_max = (size_t) p->settings.batch_bytes,
+		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
+		.batch_ms = (int) p->settings.batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
 		.allow_triggers = p->settings.allow_triggers != 0,
@@ -73,6 +74,32 @@ add_worker(penstock *p, size_t n)
 	if (p->workers[n] == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	p->worker_count++;
+	return PENSTOCK_OK;
+}
+
+/* What the settings ask for, against what the destinations are. */
+static penstock_status
+check_kinds(penstock *p)
+{
+	bool keeps_position = false;
+	bool memory = false;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		const pen_destination_kind *kind = pen_worker_destination(p->workers[i])->kind;
+
+		keeps_position = keeps_position || kind->keeps_position;
+		memory = memory || kind == &pen_destination_memory;
+	}
+	if (keeps_position && p->settings.slot == NULL)
+		return pen_error_set(
+			&p->error, PENSTOCK_E_CONFIG,
+			"a database as destination needs a slot that outlives the consumer: --slot "
+			"NAME, and --create-slot the first time");
+	if (p->settings.dump_tables != NULL && !memory)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "--dump-tables needs a destination memory: beside the others; add "
+							 "--to memory:");
 	return PENSTOCK_OK;
 }
 
@@ -94,7 +121,7 @@ create_parts(penstock *p)
 	}
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);
-	return PENSTOCK_OK;
+	return check_kinds(p);
 }
 
 /* Databases first (afresh false), later those that load everything. */
@@ -161,7 +188,8 @@ check_identity(penstock *p)
 			"source: system %s answers where %s did: rows could be lost or doubled; check "
 			"the connection string",
 			system->identifier, p->identity.system_identifier);
-	if (system->timeline != p->identity.timeline)
+	p->source_moved = system->timeline != p->identity.timeline;
+	if (p->source_moved)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_RETRY,
 			"source: it is on timeline %u now, %u before (promoted); start again, so that "
@@ -270,11 +298,21 @@ check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		if (status.state == PEN_WORKER_STOPPED || p->temporary)
+		/* One that is down is looked at when it is open again: it may have lost what it had. */
+		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
+			p->refused[i] || !pen_worker_destination(p->workers[i])->kind->keeps_position)
 			continue;
-		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.stored_lsn, confirmed_lsn,
-									current_lsn, &p->error) < 0)
-			return p->error.status;
+		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
+									confirmed_lsn, current_lsn, &p->error) < 0)
+		{
+			if (p->epoch == 0)
+				return p->error.status;
+			/* The others go on. */
+			p->refused[i] = true;
+			if (pen_worker_push_refusal(p->workers[i], &p->error) < 0)
+				return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+			pen_error_clear(&p->error);
+		}
 	}
 	return PENSTOCK_OK;
 }
@@ -288,7 +326,8 @@ push_start(penstock *p, uint64_t start_lsn)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		p->fed[i] = status.state == PEN_WORKER_READY || status.state == PEN_WORKER_STREAMING;
+		p->fed[i] = !p->refused[i] &&
+					(status.state == PEN_WORKER_READY || status.state == PEN_WORKER_STREAMING);
 		if (p->fed[i] && pen_worker_push_start(p->workers[i], p->epoch, start_lsn) < 0)
 			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	}
@@ -339,6 +378,42 @@ pen_receiver_begin_stream(penstock *p)
 
 /* ---- open and close ---- */
 
+/* Memory tables can be read once their worker has seen the stream begin: wait for that, so that
+ * look-ups work as soon as all is open. */
+static void
+wait_for_tables(penstock *p)
+{
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_worker_status status;
+
+		if (!pen_worker_destination(p->workers[i])->kind->loads_afresh)
+			continue;
+		do
+		{
+			(void) poll(NULL, 0, 1);
+			pen_worker_status_get(p->workers[i], &status);
+		} while (status.state == PEN_WORKER_READY && status.wants_epoch <= p->epoch);
+	}
+}
+
+/* The walsender of a consumer that has just died may hold the slot for a moment. */
+static penstock_status
+begin_first_stream(penstock *p)
+{
+	int64_t deadline = pen_clock_ms() + SLOT_BUSY_MS;
+	penstock_status status;
+
+	for (;;)
+	{
+		status = pen_receiver_begin_stream(p);
+		if (status >= 0 || strcmp(p->error.sqlstate, "55006") != 0 || p->stop_requested ||
+			pen_clock_ms() >= deadline)
+			return status;
+		(void) poll(NULL, 0, SLOT_BUSY_MS / 20);
+	}
+}
+
 /* Where `until` ends. Commits with synchronous_commit=off may not be flushed yet; the WAL writer
  * does that within a second, and what it does not flush holds no commit. */
 static penstock_status
@@ -371,7 +446,10 @@ pen_receiver_open(penstock *p)
 	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
 		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;
-	return pen_receiver_begin_stream(p);
+	if (begin_first_stream(p) < 0)
+		return p->error.status;
+	wait_for_tables(p);
+	return PENSTOCK_OK;
 }
 
 void

@@ -54,14 +54,33 @@ typedef struct survey
 	size_t streaming; /* fed and well */
 	size_t stopped;
 	bool wants_stream; /* one is open again and waits for a stream to begin */
+	bool loading;      /* one that loads everything does not take part now */
 	bool settled;      /* all that are fed have everything durably */
 	bool waits;        /* one is down */
 	pen_error stopped_error;
 } survey;
 
+/*
+ * Open again, and not part of the stream. What has loaded everything up to its position can join
+ * where the stream is, if that is not behind it; others need the stream to begin anew.
+ */
+static void
+look_at_ready(penstock *p, size_t i, const pen_worker_status *status, survey *found)
+{
+	bool afresh = pen_worker_destination(p->workers[i])->kind->loads_afresh;
+
+	p->fed[i] = false;
+	found->loading = found->loading || afresh;
+	if (!afresh || p->stream == NULL || p->delivered_lsn > status->position.applied_lsn)
+		found->wants_stream = true;
+	else if (!pen_assembler_in_transaction(p->assembler))
+		p->fed[i] = pen_worker_push_start(p->workers[i], ++p->epoch, p->delivered_lsn) >= 0;
+}
+
 static void
 look_at_worker(penstock *p, size_t i, survey *found)
 {
+	bool afresh = pen_worker_destination(p->workers[i])->kind->loads_afresh;
 	pen_worker_status status;
 
 	pen_worker_status_get(p->workers[i], &status);
@@ -73,17 +92,19 @@ look_at_worker(penstock *p, size_t i, survey *found)
 		case PEN_WORKER_READY:
 			found->streaming += p->fed[i];
 			found->settled = false;
-			found->wants_stream = found->wants_stream || status.wants_epoch > p->epoch;
+			if (!p->refused[i] && (!p->fed[i] || status.wants_epoch > p->epoch))
+				look_at_ready(p, i, &status, found);
 			break;
 		case PEN_WORKER_DOWN:
 			p->fed[i] = false;
 			found->waits = true;
+			found->loading = found->loading || afresh;
 			break;
 		case PEN_WORKER_STOPPED:
 			p->fed[i] = false;
 			if (found->stopped++ == 0)
 				found->stopped_error = status.error;
-			if (pen_worker_destination(p->workers[i])->kind->loads_afresh)
+			if (afresh)
 				pen_progress_release(&p->progress, i);
 			return;
 	}
@@ -238,12 +259,27 @@ take_keepalive(penstock *p, const pen_stream_message *message)
 	return PENSTOCK_OK;
 }
 
+/* A stream may begin behind what `until` names: then nothing need arrive. */
+static void
+look_at_target(penstock *p)
+{
+	if (p->target_lsn != 0 && p->delivered_lsn >= p->target_lsn &&
+		!pen_assembler_in_transaction(p->assembler))
+		p->finishing = true;
+}
+
 /* Is there anybody to receive for, and anything that we still want? */
 static bool
 may_receive(penstock *p, const survey *found)
 {
-	if (p->finishing && !pen_assembler_in_transaction(p->assembler))
+	bool in_transaction = pen_assembler_in_transaction(p->assembler);
+
+	if (p->finishing && !in_transaction)
 		return false;
+	/* While tables load, do not get ahead of them for nothing, and with a temporary slot not at all:
+	 * it could not go back. */
+	if (found->loading && (p->temporary || found->streaming == 0))
+		return room(p) && in_transaction;
 	return room(p) && (found->streaming > 0 || p->subscription_count > 0);
 }
 
@@ -266,9 +302,7 @@ receive(penstock *p, const survey *found)
 		if (got < 0)
 			return got;
 		status = PENSTOCK_OK;
-		if (p->target_lsn != 0 && p->delivered_lsn >= p->target_lsn &&
-			!pen_assembler_in_transaction(p->assembler))
-			p->finishing = true;
+		look_at_target(p);
 	}
 	return status;
 }
@@ -291,9 +325,7 @@ stream_failed(penstock *p)
 	int delay_ms;
 
 	lose_stream(p);
-	if (p->error.status != PENSTOCK_E_RETRY || p->epoch == 0)
-		return p->error.status;
-	if (strstr(p->error.text, "timeline") != NULL)
+	if (p->error.status != PENSTOCK_E_RETRY || p->epoch == 0 || p->source_moved)
 		return p->error.status;
 	delay_ms = pen_backoff_next(&p->backoff);
 	pen_log_write(&p->log, PENSTOCK_LOG_WARNING, "source", "%s; trying again", p->error.text);
@@ -302,13 +334,14 @@ stream_failed(penstock *p)
 	return PENSTOCK_OK;
 }
 
-/* A destination came back: end the stream in order and begin it anew, on the same connection, on
- * which a temporary slot survives. */
+/* A destination came back: end the stream in order, so that the slot is free, and begin it anew on
+ * a new connection: a walsender that has ended a logical stream ends the next one at once. */
 static penstock_status
 restart_stream(penstock *p)
 {
-	if (p->stream != NULL && pen_stream_finish(p->stream, RESTART_MS, &p->error) < 0)
-		lose_stream(p);
+	if (p->stream != NULL)
+		(void) pen_stream_finish(p->stream, RESTART_MS, &p->error);
+	lose_stream(p);
 	if (pen_receiver_begin_stream(p) < 0)
 		return stream_failed(p);
 	p->backoff.delay_ms = 0;
@@ -399,6 +432,7 @@ pen_receiver_step(penstock *p, int timeout_ms)
 		return PENSTOCK_DONE;
 	if (p->stop_requested)
 		p->finishing = true;
+	look_at_target(p);
 	look_at_workers(p, &found);
 	if (p->worker_count > 0 && found.stopped == p->worker_count && p->subscription_count == 0)
 	{

@@ -204,7 +204,7 @@ run_load()
 	began=$(now)
 	load &
 	load_job=$!
-	latency 200 1000000 >"$TMPDIR/latency-load" &
+	latency 300 1000000 >"$TMPDIR/latency-load" &
 	latency_job=$!
 	while kill -0 "$load_job" 2>/dev/null; do
 		penstock_lives

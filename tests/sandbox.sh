@@ -69,7 +69,8 @@ copy_consumer()
 {
 	local extra
 	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
-	for extra in latency examples unit; do
+	cp -R "$top/consumer/examples" "$sandbox/"
+	for extra in latency unit; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
 }

@@ -39,7 +39,7 @@ pen_error_context(pen_error *error, const char *format, ...)
 	vsnprintf(before, sizeof(before), format, args);
 	va_end(args);
 	memcpy(after, error->text, sizeof(after));
-	if (snprintf(error->text, sizeof(error->text), "%s: ", before) < (int) sizeof(error->text))
-		strncat(error->text, after, sizeof(error->text) - strlen(error->text) - 1);
+	if (snprintf(error->text, sizeof(error->text), "%s: %s", before, after) < 0)
+		memcpy(error->text, after, sizeof(after));
 	return error->status;
 }

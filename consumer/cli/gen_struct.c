@@ -363,7 +363,7 @@ run(const char *source, char *table)
 	if (relation == NULL)
 	{
 		fprintf(stderr, "penstock gen-struct: %s\n", error.text);
-		return error.status == PENSTOCK_E_CONFIG ? EXIT_CONFIG : EXIT_RETRY;
+		return pen_cli_exit_code(error.status);
 	}
 	names =
 		relation->column_count > 0 ? calloc((size_t) relation->column_count, sizeof(*names)) : NULL;

@@ -44,8 +44,13 @@ main(int argc, char **argv)
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 	{
-		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
+		char name[32];
+
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		snprintf(name, sizeof(name), "penstock %s", commands[i].name);
+		argv[1] = name; /* what getopt begins its complaints with */
+		return commands[i].run(argc - 1, argv + 1);
 	}
 	fprintf(stderr, "penstock: there is no command \"%s\"\n", argv[1]);
 	return help(stderr);

@@ -121,6 +121,21 @@ parse_options(penstock *p, int argc, char **argv, bool *quiet)
 	return 0;
 }
 
+/* Before anything is followed; what is there stays until there is something to write. */
+static penstock_status
+check_dump(penstock *p)
+{
+	const char *path = p->settings.dump_tables;
+	FILE *out = path != NULL ? fopen(path, "a") : NULL;
+
+	if (out != NULL)
+		fclose(out);
+	else if (path != NULL)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "could not create %s: %s", path,
+							 strerror(errno));
+	return PENSTOCK_OK;
+}
+
 static penstock_status
 dump_tables(penstock *p, pen_error *error)
 {
@@ -131,7 +146,6 @@ dump_tables(penstock *p, pen_error *error)
 	if (out == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "could not create %s: %s", path,
 							 strerror(errno));
-	pen_error_set(error, status, "--dump-tables needs a destination memory:");
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		pen_destination *destination = pen_worker_destination(p->workers[i]);
@@ -151,6 +165,8 @@ follow(penstock *p, bool live, int64_t started_ms)
 	penstock_status status = penstock_open(p);
 	int64_t shown_ms = 0;
 
+	if (status >= 0)
+		status = check_dump(p);
 	while (status >= 0 && status != PENSTOCK_DONE)
 	{
 		int64_t now;
@@ -201,7 +217,7 @@ pen_cli_run(int argc, char **argv)
 	running = p;
 	handle_signals();
 	status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
-	if (status < 0 && stops == 0)
+	if (status < 0)
 		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
 	code = pen_cli_exit_code(status);
 	pen_error_clear(&error);

@@ -32,8 +32,10 @@ const pen_setting pen_setting_table[] = {
 	 "for what is on its way to the destinations"},
 	{"table-memory-limit", PEN_SETTING_BYTES, AT(table_memory_limit), "0", 0, 1024 * GB, "BYTES",
 	 "for memory tables; 0: no limit"},
-	{"batch-bytes", PEN_SETTING_BYTES, AT(batch_bytes), "1MB", 0, GB, "BYTES",
+	{"batch-bytes-max", PEN_SETTING_BYTES, AT(batch_bytes_max), "1MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each"},
+	{"batch-ms", PEN_SETTING_MS, AT(batch_ms), "20ms", 0, 60000, "TIME",
+	 "how long a destination transaction gathers at most while behind"},
 	{"progress-interval", PEN_SETTING_MS, AT(progress_interval_ms), "10s", 100, 3600000, "TIME",
 	 "how often progress moves when nothing happens"},
 	{"status-interval", PEN_SETTING_MS, AT(status_interval_ms), "1s", 100, 30000, "TIME",
@@ -63,11 +65,19 @@ find_setting(const char *name)
 
 /* ---- values ---- */
 
+/* What may be repeated in an error: a connection string, which has one of these characters, may
+ * hold a password. */
+static const char *
+printable(const char *value)
+{
+	return strpbrk(value, "=:@") == NULL ? value : "…";
+}
+
 static penstock_status
 bad_value(const pen_setting *setting, const char *value, const char *allowed, pen_error *error)
 {
 	return pen_error_set(error, PENSTOCK_E_CONFIG, "option %s: \"%.60s\" is not %s", setting->name,
-						 value, allowed);
+						 printable(value), allowed);
 }
 
 static penstock_status
@@ -152,27 +162,38 @@ name_length(const char *value)
 	return scheme > 0 && value[n + 1 + scheme] == ':' ? n : 0;
 }
 
-/* What a destination without a name is called: its scheme, with a number from the second on. */
+static bool
+is_taken(const pen_settings *settings, const char *name)
+{
+	for (size_t i = 0; i < settings->destination_count; i++)
+	{
+		if (strcmp(settings->destinations[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* What a destination without a name is called: its scheme, or the first free scheme2, scheme3, …
+ * NULL without memory. */
 static char *
 default_name(const pen_settings *settings, const char *uri)
 {
 	size_t scheme = strspn(uri, "abcdefghijklmnopqrstuvwxyz");
-	char *name = NULL;
-	int same = 1;
+	char *name;
 
 	if (uri[scheme] != ':')
 	{
 		uri = "postgresql:";
 		scheme = strlen(uri) - 1;
 	}
-	for (size_t i = 0; i < settings->destination_count; i++)
+	name = strndup(uri, scheme);
+	for (int number = 2; name != NULL && is_taken(settings, name); number++)
 	{
-		if (strncmp(settings->destinations[i].name, uri, scheme) == 0)
-			same++;
+		free(name);
+		if (asprintf(&name, "%.*s%d", (int) scheme, uri, number) < 0)
+			return NULL;
 	}
-	if (same == 1)
-		return strndup(uri, scheme);
-	return asprintf(&name, "%.*s%d", (int) scheme, uri, same) < 0 ? NULL : name;
+	return name;
 }
 
 static penstock_status
@@ -259,32 +280,41 @@ pen_settings_set(pen_settings *settings, const char *name, const char *value, pe
 	const pen_setting *setting = find_setting(name);
 
 	if (setting == NULL)
-		return pen_error_set(error, PENSTOCK_E_CONFIG, "there is no option \"%.60s\"", name);
+		return pen_error_set(error, PENSTOCK_E_CONFIG, "there is no option \"%.60s\"",
+							 printable(name));
 	return store(settings, setting, value, error);
+}
+
+/* The length of a half of an LSN at text, or 0. */
+static size_t
+lsn_half(const char *text)
+{
+	size_t length = strspn(text, "0123456789abcdefABCDEF");
+
+	return length <= 8 ? length : 0;
 }
 
 static penstock_status
 check_until(const pen_settings *settings, pen_error *error)
 {
-	unsigned int high;
-	unsigned int low;
-	int end = 0;
+	const char *until = settings->until;
+	size_t high;
+	size_t low;
 
-	if (settings->until == NULL || strcmp(settings->until, "current") == 0)
+	if (until == NULL || strcmp(until, "current") == 0)
 		return PENSTOCK_OK;
-	if (sscanf(settings->until, "%8X/%8X%n", &high, &low, &end) == 2 &&
-		settings->until[end] == '\0')
+	high = lsn_half(until);
+	low = high > 0 && until[high] == '/' ? lsn_half(until + high + 1) : 0;
+	if (low > 0 && until[high + 1 + low] == '\0')
 		return PENSTOCK_OK;
 	return pen_error_set(error, PENSTOCK_E_CONFIG,
 						 "option until: \"%.60s\" is neither current nor an LSN such as 0/16B3748",
-						 settings->until);
+						 printable(until));
 }
 
 penstock_status
 pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 {
-	bool keeps_position = false;
-
 	if (settings->source == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "no source: say which database to follow with --source");
@@ -293,8 +323,6 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 		return error->status;
 	for (size_t i = 0; i < settings->destination_count; i++)
 	{
-		keeps_position =
-			keeps_position || strncmp(settings->destinations[i].uri, "postgres", 8) == 0;
 		for (size_t j = 0; j < i; j++)
 		{
 			if (strcmp(settings->destinations[i].name, settings->destinations[j].name) == 0)
@@ -304,11 +332,6 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 					settings->destinations[i].name);
 		}
 	}
-	if (keeps_position && settings->slot == NULL)
-		return pen_error_set(
-			error, PENSTOCK_E_CONFIG,
-			"a database as destination needs a slot that outlives the consumer: --slot "
-			"NAME, and --create-slot the first time");
 	if (settings->create_slot && settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "--create-slot needs --slot NAME");
 	return check_until(settings, error);

@@ -28,7 +28,8 @@ typedef struct pen_settings
 	int64_t allow_triggers;
 	int64_t memory_limit;
 	int64_t table_memory_limit;
-	int64_t batch_bytes;
+	int64_t batch_bytes_max;
+	int64_t batch_ms;
 	int64_t progress_interval_ms;
 	int64_t status_interval_ms;
 	int64_t connect_timeout_ms;

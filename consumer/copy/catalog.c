@@ -18,7 +18,8 @@ static const char list_query[] =
 	" AND n.nspname !~ '^pg_(temp|toast_temp)_'"
 	" ORDER BY c.oid";
 
-/* %u: the table's oid. Keys are those that the plugin takes: valid, immediate, without predicate. */
+/* %u: the table's oid. Keys are those that the plugin takes: valid, immediate, without predicate.
+ * Virtual columns are not stored and do not travel. */
 static const char column_query[] =
 	"WITH RECURSIVE base AS ("
 	" SELECT attnum, atttypid AS type, 0 AS depth FROM pg_catalog.pg_attribute"
@@ -45,7 +46,8 @@ static const char column_query[] =
 	" FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
 	" JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
 	" JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace"
-	" WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+	" WHERE a.attrelid = %u AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'"
+	" ORDER BY a.attnum";
 
 static uint32_t
 oid_at(const PGresult *result, int row, int column)

@@ -7,21 +7,22 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/queue.h"
+#include "event/lsn.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS   15000
 #define PROBE_MS       500
-#define LSN_FORMAT     "%X/%X"
-#define LSN_ARGS(lsn)  (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 typedef enum item_kind
 {
 	ITEM_START,
 	ITEM_CHUNK,
-	ITEM_ADVANCE
+	ITEM_ADVANCE,
+	ITEM_REFUSAL /* points to the error */
 } item_kind;
 
 /* What a START item points to. */
@@ -230,8 +231,9 @@ fail(pen_worker *worker, pen_error *error)
 	worker->open = false;
 	worker->probing = error->status == PENSTOCK_E_WAITING;
 	forget_stream(worker);
-	pen_log_write(worker->log, again ? PENSTOCK_LOG_WARNING : PENSTOCK_LOG_ERROR, name,
-				  again ? "%s; trying again" : "%s; this destination is stopped", error->text);
+	if (!atomic_load(&worker->quit))
+		pen_log_write(worker->log, again ? PENSTOCK_LOG_WARNING : PENSTOCK_LOG_ERROR, name,
+					  again ? "%s; trying again" : "%s; this destination is stopped", error->text);
 	publish(worker, again ? PEN_WORKER_DOWN : PEN_WORKER_STOPPED, error);
 }
 
@@ -285,11 +287,32 @@ come_back(pen_worker *worker)
 					  LSN_ARGS(worker->position.applied_lsn));
 		publish_ready(worker);
 	}
-	else if (!probing || error.status != PENSTOCK_E_WAITING)
+	else if (!probing || error.status != PENSTOCK_E_WAITING ||
+			 strstr(worker->status.error.text, error.text) == NULL) /* something else is missing */
 		fail(worker, &error);
 }
 
 /* ---- handing over ---- */
+
+/*
+ * Does the stream begin after what this destination has? Only a new temporary slot does that. What
+ * loads afresh sees to it itself, and a stored position was compared with the slot's; for others
+ * what lies between is gone.
+ */
+static penstock_status
+check_gap(pen_worker *worker, uint64_t start_lsn, pen_error *error)
+{
+	const pen_destination_kind *kind = worker->destination->kind;
+	uint64_t applied_lsn = worker->position.applied_lsn;
+
+	if (kind->keeps_position || kind->loads_afresh || applied_lsn == 0 || start_lsn <= applied_lsn)
+		return PENSTOCK_OK;
+	return pen_error_set(
+		error, PENSTOCK_E_REFUSED,
+		"the temporary slot was lost with the connection, and changes between " LSN_FORMAT
+		" and " LSN_FORMAT " with it; use a slot that stays: --slot NAME",
+		LSN_ARGS(applied_lsn), LSN_ARGS(start_lsn));
+}
 
 static penstock_status
 begin_stream(pen_worker *worker, const stream_start *stream, pen_error *error)
@@ -303,6 +326,9 @@ begin_stream(pen_worker *worker, const stream_start *stream, pen_error *error)
 	if (state_of(worker) == PEN_WORKER_READY && stream->epoch < wants)
 		return PENSTOCK_OK;
 	forget_stream(worker);
+	status = check_gap(worker, stream->lsn, error);
+	if (status < 0)
+		return status;
 	status = worker->destination->kind->start(worker->destination, stream->lsn, &worker->position,
 											  error);
 	if (status >= 0)
@@ -386,6 +412,11 @@ handle(pen_worker *worker, pen_item *item, pen_error *error)
 {
 	if (item->kind == ITEM_START)
 		return begin_stream(worker, item->pointer, error);
+	if (item->kind == ITEM_REFUSAL)
+	{
+		*error = *(const pen_error *) item->pointer;
+		return error->status;
+	}
 	if (state_of(worker) != PEN_WORKER_STREAMING)
 		return PENSTOCK_OK;
 	if (item->kind == ITEM_ADVANCE)
@@ -426,8 +457,8 @@ turn(pen_worker *worker, pen_error *error)
 	}
 	status = handle(worker, &item, error);
 	drop_item(worker, &item);
-	if (status >= 0 && state_of(worker) == PEN_WORKER_STREAMING)
-		publish(worker, PEN_WORKER_STREAMING, NULL);
+	if (status >= 0)
+		publish(worker, state_of(worker), NULL);
 	return status;
 }
 
@@ -448,7 +479,10 @@ run(void *argument)
 				break;
 			case PEN_WORKER_STOPPED:
 				if (pen_queue_pop(worker->queue, &item, -1))
+				{
 					drop_item(worker, &item);
+					publish(worker, PEN_WORKER_STOPPED, NULL);
+				}
 				break;
 			case PEN_WORKER_STREAMING:
 			case PEN_WORKER_READY:
@@ -530,5 +564,17 @@ pen_worker_push_advance(pen_worker *worker, uint64_t lsn)
 {
 	pen_item item = {.kind = ITEM_ADVANCE, .number = lsn};
 
+	return push(worker, &item);
+}
+
+penstock_status
+pen_worker_push_refusal(pen_worker *worker, const pen_error *error)
+{
+	pen_error *copy = malloc(sizeof(*copy));
+	pen_item item = {.kind = ITEM_REFUSAL, .pointer = copy};
+
+	if (copy == NULL)
+		return PENSTOCK_E_RETRY;
+	*copy = *error;
 	return push(worker, &item);
 }

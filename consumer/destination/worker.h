@@ -49,6 +49,9 @@ extern penstock_status pen_worker_push_chunk(pen_worker *worker, pen_chunk *chun
 /* Nothing of interest comes before lsn: see the destination's advance. */
 extern penstock_status pen_worker_push_advance(pen_worker *worker, uint64_t lsn);
 
+/* Going on could lose or double rows: stop this destination with error, for good. */
+extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_error *error);
+
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
 extern pen_destination *pen_worker_destination(pen_worker *worker);
 

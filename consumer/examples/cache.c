@@ -188,6 +188,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: %s [-s SLOT] CONNINFO SCHEMA.TABLE\n", argv[0]);
 		return 2;
 	}
+	setvbuf(stdout, NULL, _IOLBF, 0); /* also when a program reads it */
 	signal(SIGINT, request_stop);
 	signal(SIGTERM, request_stop);
 	p = penstock_new();

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECT_KEYWORDS_MAX 8
+#define CONNECT_KEYWORDS_MAX 16
 
 penstock_status
 pen_pq_sqlstate_status(const char *sqlstate)
@@ -47,6 +47,26 @@ copy_line(char *into, size_t size, const char *text)
 	}
 }
 
+/*
+ * Errors about values quote the values, and those that people raise may say anything: what stands
+ * in quotes is left out.
+ */
+static void
+leave_out_quoted(char *message)
+{
+	char *into = message;
+	bool quoted = false;
+
+	for (const char *p = message; *p != '\0'; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		if (!quoted || *p == '"')
+			*into++ = *p;
+	}
+	*into = '\0';
+}
+
 penstock_status
 pen_pq_error(pen_error *error, const PGconn *conn, const PGresult *result)
 {
@@ -62,6 +82,8 @@ pen_pq_error(pen_error *error, const PGconn *conn, const PGresult *result)
 					  ? PQresultErrorMessage(result)
 					  : PQerrorMessage(conn);
 	copy_line(message, sizeof(message), primary);
+	if (sqlstate != NULL && (strncmp(sqlstate, "22", 2) == 0 || strncmp(sqlstate, "P0", 2) == 0))
+		leave_out_quoted(message);
 	status = PQstatus(conn) == CONNECTION_BAD && sqlstate == NULL
 				 ? PENSTOCK_E_RETRY
 				 : pen_pq_sqlstate_status(sqlstate);
@@ -88,17 +110,37 @@ conninfo_error(const char *libpq_says, const char *what, pen_error *error)
 		what, message[0] != '\0' ? message : "out of memory");
 }
 
+/* What libpq would find when it connects, and then quote: after an @ in a password, the rest of
+ * that password stands in host and port. */
+static const char *
+find_fault(const PQconninfoOption *option)
+{
+	for (; option->keyword != NULL; option++)
+	{
+		if (option->val == NULL)
+			continue;
+		if (strcmp(option->keyword, "host") == 0 && strchr(option->val, '@') > option->val)
+			return "an @ in the host; in a password, write %40";
+		if (strcmp(option->keyword, "port") == 0 &&
+			option->val[strspn(option->val, "0123456789,")] != '\0')
+			return "the port is not a number; in a password, write %40 for @ and %3A for :";
+	}
+	return NULL;
+}
+
 penstock_status
 pen_pq_check_conninfo(const char *conninfo, const char *what, pen_error *error)
 {
 	char *libpq_says = NULL;
 	PQconninfoOption *parsed = PQconninfoParse(conninfo, &libpq_says);
+	const char *fault = parsed != NULL ? find_fault(parsed) : libpq_says;
+	penstock_status status = PENSTOCK_OK;
 
-	if (parsed == NULL)
-		conninfo_error(libpq_says, what, error);
+	if (parsed == NULL || fault != NULL)
+		status = conninfo_error(fault, what, error);
 	PQconninfoFree(parsed);
 	PQfreemem(libpq_says);
-	return parsed != NULL ? PENSTOCK_OK : error->status;
+	return status;
 }
 
 /* The user's own -c options come first, so that ours win. */
@@ -128,10 +170,12 @@ connect_error(PGconn *conn, const char *what, pen_error *error)
 										   "no password supplied",
 										   "does not exist",
 										   "no pg_hba.conf entry",
+										   "pg_hba.conf rejects",
 										   "authentication failed",
 										   "permission denied",
 										   "must be superuser"};
 	penstock_status status = PENSTOCK_E_RETRY;
+	const char *remedy = "";
 	char message[512];
 
 	copy_line(message, sizeof(message), PQerrorMessage(conn));
@@ -141,7 +185,10 @@ connect_error(PGconn *conn, const char *what, pen_error *error)
 		if (strstr(message, hopeless[i]) != NULL && strstr(message, "FATAL") != NULL)
 			status = PENSTOCK_E_CONFIG;
 	}
-	return pen_error_set(error, status, "%s: could not connect: %s", what, message);
+	/* "start walsender" until PostgreSQL 15, then "start WAL sender" */
+	if (strstr(message, "to start wal") != NULL || strstr(message, "to start WAL") != NULL)
+		remedy = "; the role needs REPLICATION: ALTER ROLE … REPLICATION";
+	return pen_error_set(error, status, "%s: could not connect: %s%s", what, message, remedy);
 }
 
 PGconn *
@@ -160,6 +207,11 @@ pen_pq_connect(const char *conninfo, const pen_pq_options *options, const char *
 	settings = join_options(conninfo, options->settings);
 	snprintf(timeout, sizeof(timeout), "%d",
 			 options->connect_timeout_ms <= 2000 ? 2 : (options->connect_timeout_ms + 999) / 1000);
+	/* What stands before the connection string is only a default: notice a dead network. */
+	keywords[n] = "keepalives_idle", values[n++] = "30";
+	keywords[n] = "keepalives_interval", values[n++] = "10";
+	keywords[n] = "keepalives_count", values[n++] = "3";
+	keywords[n] = "tcp_user_timeout", values[n++] = "60000";
 	keywords[n] = "dbname", values[n++] = conninfo;
 	keywords[n] = "fallback_application_name", values[n++] = "penstock";
 	keywords[n] = "client_encoding", values[n++] = "UTF8";

@@ -1,11 +1,9 @@
 /* progress.c -- decide how far the slot may advance.
  * An LSN is confirmed only when every destination that counts holds it durably. */
 #include "progress/progress.h"
+#include "event/lsn.h"
 
 #include <string.h>
-
-#define LSN_FORMAT    "%X/%X"
-#define LSN_ARGS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 void
 pen_progress_init(pen_progress *progress, size_t count)

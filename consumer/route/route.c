@@ -72,6 +72,17 @@ find_unquoted(const char *text, const char *end, char c)
 	return end;
 }
 
+/* Does [text, end) end in a \ that is not itself quoted? */
+static bool
+ends_in_quote(const char *text, const char *end)
+{
+	const char *p = end;
+
+	while (p > text && p[-1] == '\\')
+		p--;
+	return (end - p) % 2 != 0;
+}
+
 static penstock_status
 parse_pattern(pattern *into, const char *text, const char *end, pen_error *error)
 {
@@ -88,7 +99,7 @@ parse_pattern(pattern *into, const char *text, const char *end, pen_error *error
 			error, PENSTOCK_E_CONFIG,
 			"table pattern \"%.*s\" is not schema.table (\\ before a dot that is part of a name)",
 			length, text);
-	if (end[-1] == '\\' && (end - text < 2 || end[-2] != '\\'))
+	if (ends_in_quote(text, end))
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "table pattern \"%.*s\" ends in a \\ that quotes nothing", length,
 							 text);

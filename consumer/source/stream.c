@@ -396,6 +396,25 @@ wait_socket(pen_stream *stream, int timeout_ms)
 	(void) poll(&fd, 1, timeout_ms);
 }
 
+/* What the server says when COPY has ended; after it the connection takes commands again. */
+static penstock_status
+take_results(pen_stream *stream, pen_error *error)
+{
+	PGresult *result;
+	penstock_status status = PENSTOCK_OK;
+
+	PQsetnonblocking(stream->conn, 0);
+	while ((result = PQgetResult(stream->conn)) != NULL)
+	{
+		if (PQresultStatus(result) == PGRES_FATAL_ERROR)
+			status = pen_pq_error(error, stream->conn, result);
+		PQclear(result);
+		if (PQstatus(stream->conn) == CONNECTION_BAD)
+			break;
+	}
+	return status;
+}
+
 penstock_status
 pen_stream_finish(pen_stream *stream, int timeout_ms, pen_error *error)
 {
@@ -413,8 +432,13 @@ pen_stream_finish(pen_stream *stream, int timeout_ms, pen_error *error)
 		int64_t left_ms = deadline - pen_clock_ms();
 
 		PQfreemem(bytes);
+		if (size == -1)
+			return take_results(stream, error);
 		if (size < 0)
-			return PENSTOCK_OK;
+		{
+			pen_pq_error(error, stream->conn, NULL);
+			return pen_error_context(error, "source");
+		}
 		if (left_ms <= 0)
 			return pen_error_set(error, PENSTOCK_E_RETRY,
 								 "source: no answer to the end of the stream");
@@ -422,7 +446,10 @@ pen_stream_finish(pen_stream *stream, int timeout_ms, pen_error *error)
 			continue;
 		wait_socket(stream, (int) left_ms);
 		if (flush(stream, error) < 0 || PQconsumeInput(stream->conn) == 0)
-			return PENSTOCK_OK;
+		{
+			pen_pq_error(error, stream->conn, NULL);
+			return pen_error_context(error, "source");
+		}
 	}
 }
 

@@ -1,11 +1,9 @@
 /* transaction.c -- pass committed transactions on as they arrive.
  * Order is checked here, once, so that no destination has to: begin, changes, its own commit. */
 #include "transaction/transaction.h"
+#include "event/lsn.h"
 
 #include <stdlib.h>
-
-#define LSN_FORMAT    "%X/%X"
-#define LSN_ARGS(lsn) (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 struct pen_assembler
 {

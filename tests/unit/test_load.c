@@ -223,7 +223,7 @@ table_of(penstock_snapshot *snapshot, const char *name)
 static void
 test_rows_of_every_type_arrive(void **state)
 {
-	pen_memory_store *store = pen_memory_store_new(0);
+	pen_memory_store *store;
 	const char *id = "9";
 	penstock_snapshot *snapshot;
 	penstock_table *table;
@@ -234,6 +234,7 @@ test_rows_of_every_type_arrive(void **state)
 	(void) state;
 	if (source == NULL)
 		skip();
+	store = pen_memory_store_new(0);
 	run_sql(all_types);
 	if (load_play(store, NULL, &error) != PENSTOCK_OK)
 		fail_msg("%s", error.text);
@@ -271,12 +272,13 @@ test_rows_of_every_type_arrive(void **state)
 static void
 test_a_missing_plugin_is_a_matter_of_configuration(void **state)
 {
-	pen_memory_store *store = pen_memory_store_new(0);
+	pen_memory_store *store;
 	pen_error error;
 
 	(void) state;
 	if (source == NULL)
 		skip();
+	store = pen_memory_store_new(0);
 	assert_int_equal(load_play(store, "no_such_plugin", &error), PENSTOCK_E_CONFIG);
 	assert_non_null(strstr(error.text, "output_plugin_libraries"));
 	pen_memory_store_free(store);
@@ -295,13 +297,14 @@ alter_later(void *argument)
 static void
 test_an_alter_table_does_not_hang_with_the_loading(void **state)
 {
-	pen_memory_store *store = pen_memory_store_new(0);
+	pen_memory_store *store;
 	pthread_t thread;
 	pen_error error;
 
 	(void) state;
 	if (source == NULL)
 		skip();
+	store = pen_memory_store_new(0);
 	run_sql("DROP SCHEMA IF EXISTS play CASCADE; CREATE SCHEMA play; "
 			"CREATE TABLE play.leaf (id int primary key); INSERT INTO play.leaf VALUES (1)");
 	pthread_create(&thread, NULL, alter_later, NULL);
@@ -315,7 +318,7 @@ test_an_alter_table_does_not_hang_with_the_loading(void **state)
 static void
 test_a_million_rows_load_fast(void **state)
 {
-	pen_memory_store *store = pen_memory_store_new(0);
+	pen_memory_store *store;
 	penstock_snapshot *snapshot;
 	struct timespec start;
 	struct timespec end;
@@ -324,6 +327,7 @@ test_a_million_rows_load_fast(void **state)
 	(void) state;
 	if (source == NULL)
 		skip();
+	store = pen_memory_store_new(0);
 	run_sql("DROP SCHEMA IF EXISTS play CASCADE; CREATE SCHEMA play; "
 			"CREATE TABLE play.narrow (id int primary key, grp int, payload text); "
 			"INSERT INTO play.narrow SELECT i, i % 1000, 'payload of row ' || i "

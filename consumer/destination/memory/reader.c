@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "destination/memory/keytext.h"
 #include "destination/memory/store_private.h"
+#include "parse.h"
 
 struct pen_mapped_rows
 {
@@ -303,16 +303,25 @@ look_up(penstock_snapshot *snapshot, const penstock_table *table, pen_wire_buf *
 static penstock_status
 append_key(pen_wire_buf *key, const penstock_column *column, const char *text)
 {
-	pen_wire_buf value;
-	penstock_status status;
+	penstock_status status = PENSTOCK_E_CONFIG;
+	pen_wire_buf space;
+	pen_wire_buf written;
+	pen_value value;
 
-	pen_buffer_init(&value);
-	status = pen_keytext_write(&value, column, text);
-	if (status == PENSTOCK_OK && value.failed)
+	pen_buffer_init(&space);
+	pen_buffer_init(&written);
+	if (text != NULL && pen_parse_value((pen_encoding) column->encoding, column->base_type_oid,
+										text, strlen(text), &space, &value) == NULL)
+	{
+		pen_wire_write_value(&written, PEN_TUPLE_NEW, &value);
+		status = PENSTOCK_OK;
+	}
+	if (space.failed || written.failed)
 		status = PENSTOCK_E_RETRY;
 	if (status == PENSTOCK_OK)
-		pen_wire_append(key, value.data + 1, value.len - 1);
-	pen_buffer_reset(&value);
+		pen_wire_append(key, written.data + 1, written.len - 1);
+	pen_buffer_reset(&space);
+	pen_buffer_reset(&written);
 	return status;
 }
 

@@ -302,7 +302,7 @@ pen_memory_load_end(pen_memory_store *store, uint64_t consistent_point)
 	store->consistent_point = consistent_point;
 }
 
-void
+bool
 pen_memory_publish_loaded(pen_memory_store *store)
 {
 	pen_tableset *old_working = store->working;
@@ -310,7 +310,7 @@ pen_memory_publish_loaded(pen_memory_store *store)
 	pen_tableset *set = store->loading;
 
 	if (set == NULL && (set = calloc(1, sizeof(*set))) == NULL)
-		return; /* the next event tries again */
+		return false;
 	pen_memory_forget_relations(store);
 	store->working = set;
 	if (store->applied_lsn < store->consistent_point)
@@ -336,4 +336,5 @@ pen_memory_publish_loaded(pen_memory_store *store)
 	store->loading = NULL;
 	store->loaded = false;
 	pen_memory_collect(store);
+	return true;
 }

@@ -29,19 +29,19 @@ extern penstock_status pen_memory_load_row(pen_memory_store *store, const uint8_
  * into the stream later its rows must be loaded first. */
 extern penstock_status pen_memory_load_other(pen_memory_store *store, uint32_t oid,
 											 pen_error *error);
-/* Everything committed before consistent_point is in the tables now. Readers see them once the
- * stream has come there. */
+/* Everything committed before consistent_point is in the tables now. Readers see them, instead of
+ * the old ones, once the stream starts: they are a state of the source, and a later one. */
 extern void pen_memory_load_end(pen_memory_store *store, uint64_t consistent_point);
 /* Drop what was being loaded. */
 extern void pen_memory_load_abort(pen_memory_store *store);
 
 /* ---- the stream: one writer ---- */
 
-/* Everything before this LSN is in the tables, those that wait to be seen included. */
+/* Everything before this LSN is in the tables, in the loaded ones where they wait to be seen. */
 extern uint64_t pen_memory_store_lsn(const pen_memory_store *store);
 
-/* The stream begins again: undo an open transaction. E_RETRY: what lies between the tables and
- * start_lsn would be missing, load again. */
+/* The stream begins again: undo an open transaction, show what was loaded. E_RETRY: what lies
+ * between the tables and start_lsn would be missing, load again. */
 extern penstock_status pen_memory_start(pen_memory_store *store, uint64_t start_lsn,
 										pen_error *error);
 /* One event. Transactions that the tables contain are skipped. After a failure the transaction is

@@ -75,7 +75,7 @@ struct pen_memory_store
 	int reloads; /* asked for since the table that asked last was found as it should be */
 	uint32_t reload_oid;
 
-	/* Tables that are being loaded, or loaded and waiting for the stream. */
+	/* Tables that are being loaded, or loaded and waiting for the stream to start. */
 	bool loaded;
 	uint64_t consistent_point;
 	pen_tableset *loading;
@@ -117,8 +117,8 @@ extern void pen_memory_retire_at(pen_memory_store *store, uint64_t stamp, pen_ga
 								 void *owner, void *object, uint32_t row);
 /* Heaps of tables that nobody will write to any more. */
 extern void pen_memory_retire_heap(pen_memory_store *store, pen_table *table, pen_heap *heap);
-/* Show the loaded tables to readers. */
-extern void pen_memory_publish_loaded(pen_memory_store *store);
+/* Show the loaded tables to readers, all at once. False without memory. */
+extern bool pen_memory_publish_loaded(pen_memory_store *store);
 extern void pen_memory_forget_relations(pen_memory_store *store);
 /* Bring store->bytes up to date. */
 extern penstock_status pen_memory_account(pen_memory_store *store, pen_heap *heap, size_t *total,

@@ -2,6 +2,7 @@
  * A change puts a new version in front of the old one. Versions of the open transaction carry its
  * commit LSN, which no snapshot has reached; the old ones stay until it is committed. */
 #include "destination/memory/store_private.h"
+#include "event/lsn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,6 @@
 
 #include "event/relation.h"
 
-#define LSN_FORMAT     "%X/%X"
-#define LSN_ARGS(lsn)  (uint32_t)((lsn) >> 32), (uint32_t) (lsn)
 #define RELOADS_IN_ROW 3
 
 typedef struct pen_change
@@ -679,8 +678,8 @@ pen_memory_start(pen_memory_store *store, uint64_t start_lsn, pen_error *error)
 							 "memory tables are loaded again: the stream begins at " LSN_FORMAT
 							 ", after the " LSN_FORMAT " of the loaded rows",
 							 LSN_ARGS(start_lsn), LSN_ARGS(pen_memory_store_lsn(store)));
-	if (store->loaded && start_lsn >= store->consistent_point)
-		pen_memory_publish_loaded(store);
+	if (store->loaded && !pen_memory_publish_loaded(store))
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for memory tables");
 	return PENSTOCK_OK;
 }
 
@@ -693,9 +692,7 @@ begin(pen_memory_store *store, const penstock_event *event, pen_error *error)
 		return pen_error_set(error, PENSTOCK_E_BUG, "a transaction begins within another one");
 	if (lsn == 0)
 		return pen_error_set(error, PENSTOCK_E_DATA, "a transaction has no commit LSN");
-	if (store->loaded && lsn >= store->consistent_point)
-		pen_memory_publish_loaded(store);
-	store->skipping = store->loaded || lsn < store->applied_lsn || store->published == NULL;
+	store->skipping = lsn < store->applied_lsn || store->published == NULL;
 	store->transaction_lsn = lsn;
 	store->in_transaction = !store->skipping;
 	return PENSTOCK_OK;
@@ -744,9 +741,7 @@ pen_memory_advance(pen_memory_store *store, uint64_t lsn)
 {
 	if (store->in_transaction)
 		return;
-	if (store->loaded && lsn >= store->consistent_point)
-		pen_memory_publish_loaded(store);
-	if (!store->loaded && store->published != NULL && lsn > store->applied_lsn)
+	if (store->published != NULL && lsn > store->applied_lsn)
 	{
 		store->applied_lsn = lsn;
 		pthread_mutex_lock(&store->lock);

@@ -1,6 +1,7 @@
 /* stored.c -- progress lives with the data.
  * The row is moved by compare-and-set only, never by what we believe it to hold. */
 #include "destination/postgres/stored.h"
+#include "event/lsn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,8 +11,6 @@
 #include "types.h"
 
 #define SCHEMA_VERSION 1
-#define LSN_FORMAT     "%X/%X"
-#define LSN_ARGS(lsn)  (unsigned int) ((lsn) >> 32), (unsigned int) (lsn)
 
 static const char *const create_sql =
 	"BEGIN;"

@@ -41,45 +41,6 @@ static const char *const find_sql =
 
 /* ---- what is missing, as SQL ---- */
 
-/* A source type as one would write it: built-in types without schema, arrays with []. */
-static void
-print_type(const penstock_column *column, char *into, size_t size)
-{
-	const char *name = column->type_name;
-	const char *array = "";
-	char modifier[40] = "";
-
-	if (name[0] == '_')
-	{
-		name++;
-		array = "[]";
-	}
-	if (column->typmod >= 4 &&
-		(column->base_type_oid == PEN_OID_VARCHAR || column->base_type_oid == PEN_OID_BPCHAR))
-		snprintf(modifier, sizeof(modifier), "(%d)", column->typmod - 4);
-	if (column->typmod >= 4 && column->base_type_oid == PEN_OID_NUMERIC)
-		snprintf(modifier, sizeof(modifier), "(%d,%d)", ((column->typmod - 4) >> 16) & 0xffff,
-				 (((column->typmod - 4) & 0x7ff) ^ 1024) - 1024);
-	if (strcmp(column->type_schema, "pg_catalog") == 0)
-		snprintf(into, size, "%s%s%s", name, modifier, array);
-	else
-		snprintf(into, size, "%s.%s%s", column->type_schema, name, array);
-}
-
-static penstock_status
-column_missing(const pen_target *target, const penstock_column *column, const char *quoted,
-			   pen_error *error)
-{
-	char type[200];
-
-	print_type(column, type, sizeof(type));
-	return pen_error_set(error, PENSTOCK_E_WAITING,
-						 "table %s has no column %s here; run: ALTER TABLE %s ADD COLUMN %s %s;",
-						 target->quoted, quoted, target->quoted, quoted, type);
-}
-
-/* ---- looking up ---- */
-
 static char *
 quote(PGconn *conn, const char *name)
 {
@@ -89,6 +50,95 @@ quote(PGconn *conn, const char *name)
 	PQfreemem(libpq_owned);
 	return copy;
 }
+
+/* How built-in types, and arrays of them, write their typmod: "" without one. */
+static void
+print_modifier(const char *type, int typmod, char *into, size_t size)
+{
+	static const char *const by_itself[] = {"bit",    "varbit",    "time",
+											"timetz", "timestamp", "timestamptz"};
+
+	into[0] = '\0';
+	if (typmod < 0)
+		return;
+	if (strcmp(type, "varchar") == 0 || strcmp(type, "bpchar") == 0)
+		snprintf(into, size, "(%d)", typmod - 4);
+	else if (strcmp(type, "numeric") == 0)
+		snprintf(into, size, "(%d,%d)", ((typmod - 4) >> 16) & 0xffff,
+				 (((typmod - 4) & 0x7ff) ^ 1024) - 1024);
+	else if (strcmp(type, "interval") == 0 && (typmod & 0xffff) != 0xffff)
+		snprintf(into, size, "(%d)", typmod & 0xffff);
+	for (size_t i = 0; i < sizeof(by_itself) / sizeof(by_itself[0]); i++)
+	{
+		if (strcmp(type, by_itself[i]) == 0)
+			snprintf(into, size, "(%d)", typmod);
+	}
+}
+
+/* A source type as one would write it: built-in types without schema, arrays with []. */
+static void
+print_type(FILE *out, PGconn *conn, const penstock_column *column)
+{
+	bool array = column->type_name[0] == '_';
+	const char *name = column->type_name + (array ? 1 : 0);
+	bool built_in = strcmp(column->type_schema, "pg_catalog") == 0;
+	char *schema = quote(conn, column->type_schema);
+	char *quoted = quote(conn, name);
+	char modifier[40];
+
+	if (built_in)
+		print_modifier(name, column->typmod, modifier, sizeof(modifier));
+	if (built_in && strcmp(name, "char") != 0) /* "char" is not char */
+		fprintf(out, "%s%s", name, modifier);
+	else if (built_in)
+		fputs("\"char\"", out);
+	else
+		fprintf(out, "%s.%s", schema != NULL ? schema : "?", quoted != NULL ? quoted : "?");
+	if (array)
+		fputs("[]", out);
+	free(schema);
+	free(quoted);
+}
+
+static bool
+is_missing(const pen_target *target, int column)
+{
+	return !target->columns[column].skip && target->columns[column].type == 0;
+}
+
+/* All of them at once, so that one statement mends it. */
+static penstock_status
+columns_missing(PGconn *conn, const pen_target *target, pen_error *error)
+{
+	const penstock_relation *relation = target->relation;
+	char *alter = NULL;
+	size_t length;
+	FILE *out = open_memstream(&alter, &length);
+	const char *join = "";
+	int first = -1;
+
+	if (out == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	for (int i = 0; i < relation->column_count; i++)
+	{
+		if (!is_missing(target, i))
+			continue;
+		first = first < 0 ? i : first;
+		fprintf(out, "%sADD COLUMN %s ", join, target->columns[i].quoted);
+		print_type(out, conn, &relation->columns[i]);
+		join = ", ";
+	}
+	if (fclose(out) != 0)
+		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	else if (first >= 0)
+		pen_error_set(error, PENSTOCK_E_WAITING,
+					  "table %s has no column %s here; run: ALTER TABLE %s %s", target->quoted,
+					  target->columns[first].quoted, target->quoted, alter);
+	free(alter);
+	return error->status;
+}
+
+/* ---- looking up ---- */
 
 static char *
 quote_table(PGconn *conn, const penstock_relation *relation)
@@ -193,9 +243,7 @@ match_columns(PGconn *conn, pen_target *target, const PGresult *result, pen_erro
 		{
 			/* What the source computes, the destination may do without. */
 			into->skip = column->generated;
-			if (into->skip)
-				continue;
-			return column_missing(target, column, into->quoted, error);
+			continue;
 		}
 		into->type = (Oid) strtoul(PQgetvalue(result, row, COL_TYPE), NULL, 10);
 		into->skip = PQgetvalue(result, row, COL_GENERATED)[0] == 't';
@@ -203,7 +251,8 @@ match_columns(PGconn *conn, pen_target *target, const PGresult *result, pen_erro
 		target->has_identity = target->has_identity || PQgetvalue(result, row, COL_IDENTITY)[0];
 		choose_parameter(into, column);
 	}
-	return PENSTOCK_OK;
+	pen_error_clear(error);
+	return columns_missing(conn, target, error);
 }
 
 static penstock_status

@@ -97,23 +97,23 @@ extern "C"
 
 	/* ---- messages ---- */
 
-typedef enum penstock_log_level
-{
-	PENSTOCK_LOG_DEBUG,
-	PENSTOCK_LOG_INFO,
-	PENSTOCK_LOG_WARNING,
-	PENSTOCK_LOG_ERROR
-} penstock_log_level;
+	typedef enum penstock_log_level
+	{
+		PENSTOCK_LOG_DEBUG,
+		PENSTOCK_LOG_INFO,
+		PENSTOCK_LOG_WARNING,
+		PENSTOCK_LOG_ERROR
+	} penstock_log_level;
 
-/* What happened, in one line without row data or passwords. component: "source" or the name of a
+	/* What happened, in one line without row data or passwords. component: "source" or the name of a
  * destination. Called from the library's threads, one call at a time. */
-typedef void (*penstock_log_callback)(penstock_log_level level, const char *component,
-									  const char *text, void *context);
+	typedef void (*penstock_log_callback)(penstock_log_level level, const char *component,
+										  const char *text, void *context);
 
-/* Before penstock_open. Without a callback messages are dropped. */
-PENSTOCK_API void penstock_on_log(penstock *p, penstock_log_callback callback, void *context);
+	/* Before penstock_open. Without a callback messages are dropped. */
+	PENSTOCK_API void penstock_on_log(penstock *p, penstock_log_callback callback, void *context);
 
-/* ---- callbacks: called inside penstock_step, in commit order ---- */
+	/* ---- callbacks: called inside penstock_step, in commit order ---- */
 
 	/*
  * Told of every event, or of the changes of one table. A negative status stops penstock_step with

@@ -5,6 +5,15 @@ package Penstock;
 use strict;
 use warnings;
 use Exporter 'import';
+use File::Basename ();
+
+# A folder for each test file: several run at once. PostgreSQL::Test reads this when it is loaded.
+BEGIN
+{
+	$ENV{TESTDIR} = ($ENV{TESTDIR} // '.') . '/' . File::Basename::basename($0, '.t');
+	mkdir $ENV{TESTDIR};
+}
+
 use IPC::Run ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
@@ -12,7 +21,7 @@ use Test::More;
 
 our @EXPORT = qw(
   source_node destination_node uri
-  penstock start_penstock
+  penstock start_penstock refuses
   wait_confirmed wait_until rows same_rows same_dump
 );
 
@@ -87,6 +96,18 @@ sub penstock
 	return ($result & 127 ? -1 : $result >> 8, $out, $err);
 }
 
+# One test: the program ends with this exit code, and its one complaint, on one line, matches. What
+# it logs about its normal course does not count.
+sub refuses
+{
+	my ($name, $code, $pattern, @args) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($got, $out, $err) = penstock(@args);
+	my @complaints = grep { !/^penstock: info: / && !/^Try "/ } split /\n/, $err;
+	my $good = $got == $code && @complaints == 1 && $complaints[0] =~ /^penstock/ && $complaints[0] =~ $pattern;
+	return ok($good, $name) || diag("exit code $got\n$err");
+}
+
 # Start the program and let it run: an object with the methods below. It is killed when the test
 # ends, if not before.
 sub start_penstock
@@ -126,7 +147,7 @@ sub wait_until
 sub rows
 {
 	my ($node, $database, $table) = @_;
-	return $node->safe_psql($database, "SELECT t::text FROM $table t ORDER BY 1");
+	return $node->safe_psql($database, "SELECT whole_row::text FROM $table whole_row ORDER BY 1");
 }
 
 # One test: the table has the same rows in both databases.
@@ -151,7 +172,7 @@ sub same_dump
 		FROM pg_attribute
 		WHERE attrelid = '$schema.$relname'::regclass AND attnum > 0 AND NOT attisdropped});
 	my $dumped = $node->safe_psql($database, qq{
-		CREATE TEMPORARY TABLE dump(line jsonb);
+		CREATE TEMPORARY TABLE dump(line json);
 		\\copy dump FROM '$file' WITH (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')
 		SELECT ROW($values)::text FROM dump
 		WHERE line->>'schema' = '$schema' AND line->>'table' = '$relname' ORDER BY 1;});
