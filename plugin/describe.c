@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -20,17 +21,19 @@ describe_name(const char *name)
 {
 	size_t len = strlen(name);
 	const char *converted;
-	char *copy;
+	StringInfoData escaped;
 
 	if (convert_to_utf8(name, &len, &converted))
 		return pnstrdup(converted, len);
-	copy = pstrdup(name);
-	for (char *p = copy; *p != '\0'; p++)
+	initStringInfo(&escaped);
+	for (const char *p = name; *p != '\0'; p++)
 	{
 		if (IS_HIGHBIT_SET(*p))
-			*p = '?';
+			appendStringInfo(&escaped, "\\x%02x", (unsigned char) *p);
+		else
+			appendStringInfoChar(&escaped, *p);
 	}
-	return copy;
+	return escaped.data;
 }
 
 /* Positions, from 1, of the columns in an index; by attnum. */

@@ -16,7 +16,10 @@ typedef struct RelationDescription
 
 extern void describe_relation(RelationDescription *described, Relation relation);
 
-/* The name in UTF-8, palloc'd; what cannot be converted becomes question marks. */
+/*
+ * The name in UTF-8, palloc'd. In one that cannot be converted each byte beyond ASCII becomes \xHH,
+ * so that different names stay different.
+ */
 extern char *describe_name(const char *name);
 
 #endif

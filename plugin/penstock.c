@@ -144,6 +144,7 @@ begin_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 
 	emit_begin(&data->emitter);
 	data->in_transaction = false;
+	relsync_trim();
 }
 
 static void

@@ -21,6 +21,10 @@
 static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL; /* its memory */
 static uint32 last_number = 0;
+static long trim_at;
+
+/* So many entries are kept, whatever became of their relations. */
+#define KEEP_ENTRIES 1024
 
 /* ---- invalidation ---- */
 
@@ -36,7 +40,10 @@ invalidate_relation(Datum arg, Oid relid)
 	{
 		entry = hash_search(cache, &relid, HASH_FIND, NULL);
 		if (entry != NULL)
+		{
 			entry->valid = false;
+			entry->touched = true;
+		}
 		return;
 	}
 	hash_seq_init(&scan, cache);
@@ -78,6 +85,7 @@ relsync_init(MemoryContext context)
 	control.hcxt = cache_context;
 	cache = hash_create("penstock relations", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	last_number = 0;
+	trim_at = KEEP_ENTRIES;
 	if (registered)
 		return;
 	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
@@ -160,6 +168,26 @@ rebuild_entry(RelationEntry *entry, Relation relation)
 	if (entry->context != NULL)
 		MemoryContextDelete(entry->context);
 	*entry = fresh;
+}
+
+void
+relsync_trim(void)
+{
+	HASH_SEQ_STATUS scan;
+	RelationEntry *entry;
+
+	if (hash_get_num_entries(cache) < trim_at)
+		return;
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (!entry->touched)
+			continue;
+		if (entry->context != NULL)
+			MemoryContextDelete(entry->context);
+		(void) hash_search(cache, &entry->relid, HASH_REMOVE, NULL);
+	}
+	trim_at = Max(KEEP_ENTRIES, 2 * hash_get_num_entries(cache));
 }
 
 RelationEntry *

@@ -23,6 +23,7 @@ typedef struct RelationEntry
 {
 	Oid relid;     /* hash key */
 	bool valid;    /* nothing has changed since it was built */
+	bool touched;  /* the relation itself has changed, or is gone */
 	bool sent;     /* the description below has been sent as number */
 	bool filtered; /* not replicated */
 	bool full;     /* REPLICA IDENTITY FULL */
@@ -37,6 +38,12 @@ typedef struct RelationEntry
 
 /* A cache that lives as long as context. One a process at a time. */
 extern void relsync_init(MemoryContext context);
+
+/*
+ * Let go of what may be of dropped relations, when there is much of it. No entry is to be held over
+ * this. A relation that is not gone is described anew, under a new number.
+ */
+extern void relsync_trim(void);
 
 /* The entry of a relation, rebuilt if something may have changed. A real change clears sent and
  * gives the next number. */
