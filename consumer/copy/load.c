@@ -19,8 +19,8 @@
 #define POLL_MS 500
 /* As the plugin has them while it prints values; and no limits of a role's own. */
 #define SETTINGS                                                                                   \
-	"-c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 "                      \
-	"-c bytea_output=hex -c timezone=UTC -c search_path=pg_catalog -c row_security=off "           \
+	PEN_PQ_PINNED_SETTINGS                                                                         \
+	"-c row_security=off "                                                                         \
 	"-c quote_all_identifiers=off -c statement_timeout=0 "                                         \
 	"-c idle_in_transaction_session_timeout=0"
 /* Only for the locks: the slot waits for every running transaction, however long. */

@@ -282,9 +282,10 @@ no_identity(const penstock_event *event, pen_error *error)
 {
 	return pen_error_set(
 		error, PENSTOCK_E_REFUSED,
-		"table %s.%s has no replica identity, so it cannot be told which row was %s; at "
-		"the source: ALTER TABLE %s.%s ADD PRIMARY KEY …, or REPLICA IDENTITY FULL; then "
-		"bring the table in step",
+		"table %s.%s has no replica identity, so it cannot be told which row was %s; for "
+		"changes to come, at the source: ALTER TABLE %s.%s ADD PRIMARY KEY …, or REPLICA "
+		"IDENTITY FULL; as for this one, leave the table out with --tables, or bring the "
+		"destination in step and begin with a new slot",
 		event->relation->schema, event->relation->name,
 		event->kind == PENSTOCK_UPDATE ? "updated" : "deleted", event->relation->schema,
 		event->relation->name);

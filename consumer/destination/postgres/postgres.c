@@ -19,11 +19,11 @@
 
 #define SYNC_POLL_MS 50
 
-/* What the source's plugin pins, so that whole rows compare as text; and our own safety. */
+/* And our own safety. */
 #define SESSION_SETTINGS                                                                           \
-	"-c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex "  \
-	"-c timezone=UTC -c synchronous_commit=off -c lock_timeout=0 -c statement_timeout=0 "          \
-	"-c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog"
+	PEN_PQ_PINNED_SETTINGS                                                                         \
+	"-c synchronous_commit=off -c lock_timeout=0 -c statement_timeout=0 "                          \
+	"-c idle_in_transaction_session_timeout=0"
 
 static postgres_destination *
 self_of(pen_destination *destination)
