@@ -452,7 +452,9 @@ turn(pen_worker *worker, pen_error *error)
 	{
 		if (streaming)
 			status = drained(worker, error);
-		if (status < 0 || !pen_queue_pop(worker->queue, &item, streaming ? worker->poll_ms : -1))
+		/* An interrupt is told once, and the first pop may have heard it. */
+		if (status < 0 || atomic_load(&worker->quit) ||
+			!pen_queue_pop(worker->queue, &item, streaming ? worker->poll_ms : -1))
 			return status;
 	}
 	status = handle(worker, &item, error);
