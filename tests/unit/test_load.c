@@ -280,7 +280,9 @@ test_a_missing_plugin_is_a_matter_of_configuration(void **state)
 		skip();
 	store = pen_memory_store_new(0);
 	assert_int_equal(load_play(store, "no_such_plugin", &error), PENSTOCK_E_CONFIG);
-	assert_non_null(strstr(error.text, "output_plugin_libraries"));
+	/* The remedy depends on whether the server has a list of plugins that it allows. */
+	assert_true(strstr(error.text, "output_plugin_libraries") != NULL ||
+				strstr(error.text, "install the plugin") != NULL);
 	pen_memory_store_free(store);
 }
 
