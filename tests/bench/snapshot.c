@@ -1,5 +1,5 @@
 /* snapshot.c -- what a reader that holds a snapshot costs those who apply changes.
- *     snapshot [-r rows] [-u updates a run] [-n pairs of runs]
+ *     snapshot [-r rows] [-u updates a run] [-n pairs of runs] [-p ms between scans]
  * Runs without and with a reader take turns, on a memory table without a server. Rates are by the
  * applying thread's own processor time, so that others on the machine count less; `waited` is the
  * wall time beyond it. Each scan of the reader must find exactly the sum of its snapshot's LSN,
@@ -49,6 +49,7 @@ typedef struct bench
 	atomic_bool done;
 	atomic_int wrong;
 	int scans;
+	int pause_ms; /* between scans */
 } bench;
 
 static void
@@ -260,6 +261,8 @@ read_on(void *argument)
 	{
 		last = atomic_load(&b->done); /* once more after all updates */
 		scan(b, snapshot);
+		for (int ms = 0; ms < b->pause_ms && !atomic_load(&b->done); ms += 10)
+			usleep(10000);
 	} while (!last);
 	penstock_snapshot_end(snapshot);
 	return NULL;
@@ -383,7 +386,7 @@ main(int argc, char **argv)
 	int option;
 	int exit_code;
 
-	while ((option = getopt(argc, argv, "r:u:n:")) != -1)
+	while ((option = getopt(argc, argv, "r:u:n:p:")) != -1)
 	{
 		if (option == 'r')
 			b.rows = (uint32_t) strtoul(optarg, NULL, 10);
@@ -391,6 +394,8 @@ main(int argc, char **argv)
 			b.updates = (uint32_t) strtoul(optarg, NULL, 10);
 		else if (option == 'n')
 			pairs = atoi(optarg);
+		else if (option == 'p')
+			b.pause_ms = atoi(optarg);
 		else
 			return 2;
 	}
