@@ -11,11 +11,10 @@
 #include "pq/pq.h"
 #include "wire.h"
 
-#define PLUGIN              "penstock"
-#define DATA_HEADER_BYTES   25 /* 'w', start, end, time */
-#define KEEPALIVE_BYTES     18 /* 'k', end, time, reply */
-#define FEEDBACK_BYTES      34 /* 'r', written, flushed, applied, time, reply */
-#define CLIENT_ENCODING_SET "-c datestyle=ISO -c intervalstyle=postgres"
+#define PLUGIN            "penstock"
+#define DATA_HEADER_BYTES 25 /* 'w', start, end, time */
+#define KEEPALIVE_BYTES   18 /* 'k', end, time, reply */
+#define FEEDBACK_BYTES    34 /* 'r', written, flushed, applied, time, reply */
 
 struct pen_stream
 {
@@ -57,7 +56,7 @@ pen_stream_open(const char *conninfo, int connect_timeout_ms, pen_error *error)
 	pen_pq_options options = {
 		.replication = true,
 		.connect_timeout_ms = connect_timeout_ms,
-		.settings = CLIENT_ENCODING_SET,
+		.settings = PEN_PQ_PINNED_SETTINGS,
 	};
 	pen_stream *stream = calloc(1, sizeof(*stream));
 
