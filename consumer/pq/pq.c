@@ -99,15 +99,21 @@ static penstock_status
 conninfo_error(const char *libpq_says, const char *what, pen_error *error)
 {
 	char message[200];
+	size_t quote;
 
 	copy_line(message, sizeof(message), libpq_says);
-	message[strcspn(message, "\"")] = '\0';
-	copy_line(message, sizeof(message), message);
+	/* 'missing "=" after …': neither of the two forms */
+	if (strncmp(message, "missing \"=\"", 11) == 0)
+		snprintf(message, sizeof(message), "neither a URI nor keyword=value");
+	quote = strcspn(message, "\"");
+	while (quote > 0 && message[quote - 1] == ' ')
+		quote--;
+	message[quote] = '\0';
 	return pen_error_set(
 		error, PENSTOCK_E_CONFIG,
 		"%s: malformed connection string (%s); write postgresql://user@host:port/database "
 		"or \"host=… dbname=…\"",
-		what, message[0] != '\0' ? message : "out of memory");
+		what, message[0] != '\0' ? message : "unreadable");
 }
 
 /* What libpq would find when it connects, and then quote: after an @ in a password, the rest of
