@@ -12,6 +12,7 @@ have_postgresql()
 	local pg_config=${PG_CONFIG:-pg_config}
 	command -v "$pg_config" >/dev/null &&
 		[ -f "$("$pg_config" --pgxs)" ] &&
+		[ -f "$("$pg_config" --includedir-server)/postgres.h" ] &&
 		[ -x "$("$pg_config" --bindir)/postgres" ] &&
 		[ -x "$("$pg_config" --bindir)/initdb" ]
 }
