@@ -182,7 +182,7 @@ AS $$
     ), used AS (
         SELECT (SELECT count(*) FROM pg_replication_slots) AS slots,
                (SELECT count(*) FROM pg_stat_replication) AS senders,
-               (SELECT string_agg(quote_ident(s.slot_name), ', ' ORDER BY s.slot_name) FROM pg_replication_slots s
+               (SELECT string_agg(s.slot_name, ', ' ORDER BY s.slot_name) FROM pg_replication_slots s
                 WHERE s.plugin = 'penstock' AND s.two_phase) AS two_phase
     )
     SELECT f.level, f.item, f.found, f.remedy
@@ -231,25 +231,25 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH slot AS (
-        SELECT quote_ident(s.slot_name) AS name, s.*,
+        SELECT s.*,
                pg_size_pretty(s.retained_bytes) AS retained,
                s.wal_status IS NOT DISTINCT FROM 'lost' OR s.invalidation_reason IS NOT NULL AS lost,
                (SELECT g.setting::numeric * 1024 * 1024 FROM pg_settings g WHERE g.name = 'max_wal_size') AS much
         FROM penstock.slots s
     )
-    SELECT 'error', 'slot ' || name, concat('lost', ' (' || invalidation_reason || ')'),
+    SELECT 'error', 'slot ' || slot_name, concat('lost', ' (' || invalidation_reason || ')'),
            'Changes are gone: drop the slot, create it anew, and copy the tables again.'
     FROM slot WHERE lost
     UNION ALL
-    SELECT 'error', 'slot ' || name, 'unreserved: about to be lost, WAL that it needs is to be removed',
+    SELECT 'error', 'slot ' || slot_name, 'unreserved: about to be lost, WAL that it needs is to be removed',
            'Let its client catch up at once, or raise max_slot_wal_keep_size.'
     FROM slot WHERE NOT lost AND wal_status = 'unreserved'
     UNION ALL
-    SELECT 'warning', 'slot ' || name, concat('inactive', ' since ' || inactive_since::text, ', retains ', retained),
+    SELECT 'warning', 'slot ' || slot_name, concat('inactive', ' since ' || inactive_since::text, ', retains ', retained),
            'Start its client, or drop the slot if nobody needs it.'
     FROM slot WHERE NOT lost AND NOT active AND NOT temporary
     UNION ALL
-    SELECT 'warning', 'slot ' || name, format('retains %s of WAL, more than max_wal_size', retained),
+    SELECT 'warning', 'slot ' || slot_name, format('retains %s of WAL, more than max_wal_size', retained),
            'See why its client does not confirm: a slow destination, a long transaction; penstock.heartbeat() if its database is idle.'
     FROM slot WHERE NOT lost AND retained_bytes > much
 $$;
