@@ -128,17 +128,11 @@ END $$;
 
 CREATE FUNCTION retell_change(change json, columns json, OUT line text, OUT words text) LANGUAGE plpgsql AS $$
 DECLARE
+	op text := change ->> 'op';
 	part record;
 BEGIN
-	line := format('%s %s', change ->> 'op', change ->> 'table');
-	words := format('%s.%s: %s', text_name(change ->> 'schema'), text_name(change ->> 'table'), upper(change ->> 'op'));
-	IF change -> 'new' IS NOT NULL THEN
-		part := retell_row(change -> 'new', change -> 'unchanged', columns, false);
-		-- a row without columns cannot be told from none
-		IF part.line <> '()' THEN
-			line := line || ' ' || part.line;
-		END IF;
-	END IF;
+	line := concat(op, ' ', change ->> 'table');
+	words := concat(text_name(change ->> 'schema'), '.', text_name(change ->> 'table'), ': ', upper(op));
 	IF change -> 'key' IS NOT NULL THEN
 		part := retell_row(change -> 'key', NULL, columns, true);
 		line := line || ' key' || part.line;
@@ -150,8 +144,11 @@ BEGIN
 	END IF;
 	IF change -> 'new' IS NOT NULL THEN
 		part := retell_row(change -> 'new', change -> 'unchanged', columns, false);
+		-- a row without columns cannot be told from none
 		IF part.line <> '()' THEN
-			words := words || CASE change ->> 'op' WHEN 'update' THEN ' new ' ELSE ' ' END || part.words;
+			-- the native event has it first
+			line := overlay(line PLACING ' ' || part.line FROM length(op || ' ' || (change ->> 'table')) + 1 FOR 0);
+			words := words || CASE op WHEN 'update' THEN ' new ' ELSE ' ' END || part.words;
 		END IF;
 	END IF;
 END $$;
@@ -307,13 +304,14 @@ CREATE FUNCTION lines_of(slot name, format text, options text[]) RETURNS text[] 
 		WITH ORDINALITY c(lsn, xid, data, n), string_to_table(data, e'\n') WITH ORDINALITY s(line, n) $$;
 
 CREATE FUNCTION first_difference(what text, a text[], b text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	d record;
 BEGIN
-	FOR i IN 1..greatest(cardinality(a), cardinality(b)) LOOP
-		IF a[i] IS DISTINCT FROM b[i] THEN
-			RAISE '% at line %: % -- and %', what, i, replace(coalesce(a[i], 'nothing'), chr(1), ' | '),
-				replace(coalesce(b[i], 'nothing'), chr(1), ' | ');
-		END IF;
-	END LOOP;
+	SELECT * INTO d FROM unnest(a, b) WITH ORDINALITY u(a, b, n) WHERE u.a IS DISTINCT FROM u.b ORDER BY n LIMIT 1;
+	IF FOUND THEN
+		RAISE '% at line %: % -- and %', what, d.n, replace(coalesce(d.a, 'nothing'), chr(1), ' | '),
+			replace(coalesce(d.b, 'nothing'), chr(1), ' | ');
+	END IF;
 END $$;
 
 -- The warnings of missing publications come at the end, when the slot is consumed.
@@ -350,6 +348,42 @@ BEGIN
 	PERFORM pg_logical_slot_get_binary_changes(slot, NULL, NULL, VARIADIC options);
 	RETURN QUERY SELECT CASE WHEN length(line) > 500 THEN format('%s … <%s characters, md5 %s>', left(line, 100), length(line), md5(line))
 		ELSE line END FROM unnest(lines) line;
+END $$;
+
+-- What a reader that applies the stream has done, as lines of format text: a transaction when it ends,
+-- with what was streamed of it, without what was aborted. Descriptions and begins are left out. Not
+-- consumed. xid: the top-level transaction's.
+CREATE FUNCTION applied(slot name, VARIADIC options text[] DEFAULT '{}') RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+	within bigint;
+	xids bigint[] := '{}';     -- of each change: the top-level transaction, the sub-transaction, the line
+	subs bigint[] := '{}';
+	changes text[] := '{}';
+	aborted bigint[] := '{}';
+	lines text[] := lines_of(slot, 'json', options);
+	row record;
+	op text;
+BEGIN
+	FOR row IN SELECT json_line::json AS j, brief(words) AS words FROM ROWS FROM (unnest(lines), retell(lines)) r(json_line, line, words) LOOP
+		op := row.j ->> 'op';
+		IF op IN ('begin', 'begin_prepare', 'stream_start') THEN
+			within := row.j ->> 'xid';
+		ELSIF op IN ('insert', 'update', 'delete', 'truncate', 'message', 'origin') AND row.j ->> 'transactional' IS DISTINCT FROM 'false' THEN
+			-- each part of a stream repeats the origin
+			CONTINUE WHEN op = 'origin' AND within = ANY (xids);
+			xids := xids || within;
+			subs := subs || coalesce(row.j ->> 'subxid', row.j ->> 'xid')::bigint;
+			changes := changes || row.words;
+		ELSIF op = 'stream_abort' THEN
+			aborted := aborted || (row.j ->> 'subxid')::bigint;
+		ELSIF op IN ('commit', 'prepare', 'stream_commit', 'stream_prepare') THEN
+			RETURN QUERY SELECT change FROM unnest(xids, subs, changes) WITH ORDINALITY u(xid, sub, change, n)
+				WHERE xid = (row.j ->> 'xid')::bigint AND sub <> ALL (aborted) ORDER BY n;
+			RETURN NEXT replace(row.words, 'STREAM ', '');
+		ELSIF op NOT IN ('relation', 'stream_stop') THEN
+			RETURN NEXT row.words;
+		END IF;
+	END LOOP;
 END $$;
 
 \set ECHO all
