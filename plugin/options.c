@@ -4,6 +4,7 @@
 
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
@@ -13,6 +14,9 @@
 /* A client must not make the server work long over its options. */
 #define TEXT_MAX         65536
 #define PUBLICATIONS_MAX 1000
+
+/* Bytes of a name or value in an error. */
+#define SHOWN_MAX 100
 
 typedef enum OptionType
 {
@@ -98,6 +102,13 @@ find_option(const char *name)
 	return NULL;
 }
 
+/* What a message shows of a text that may be long: not a part of a character. */
+static char *
+clip(const char *text)
+{
+	return pnstrdup(text, pg_mbcliplen(text, (int) Min(strlen(text), PG_INT32_MAX), SHOWN_MAX));
+}
+
 static void
 unknown_option(const char *name, const char *value, bool as_decoderbufs)
 {
@@ -106,11 +117,11 @@ unknown_option(const char *name, const char *value, bool as_decoderbufs)
 	/* Clients of decoderbufs look for its words. */
 	if (as_decoderbufs)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%.100s\" = \"%.100s\" is unknown", name, value)));
+						errmsg("option \"%s\" = \"%s\" is unknown", clip(name), clip(value))));
 	for (int i = 0; i < lengthof(option_table); i++)
 		names[i] = option_table[i].name;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unrecognized option \"%.100s\" of output plugin penstock", name),
+					errmsg("unrecognized option \"%s\" of output plugin penstock", clip(name)),
 					errhint("Allowed are: %s.", join_words(names))));
 }
 
@@ -119,8 +130,8 @@ static void
 bad_value(const OptionInfo *info, const char *text, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid value \"%.100s\" for option \"%s\" of output plugin penstock",
-						   text, info->name),
+					errmsg("invalid value \"%s\" for option \"%s\" of output plugin penstock",
+						   clip(text), info->name),
 					errhint("%s", hint)));
 }
 
