@@ -78,7 +78,7 @@ BEGIN
 	WHEN type IN ('bool'::regtype, 'int2', 'int4', 'int8', 'oid') THEN NULL;
 	WHEN type = 'float4'::regtype THEN line := CASE plain WHEN '-0' THEN plain ELSE plain::float4::text END;
 	WHEN type = 'float8'::regtype THEN line := CASE plain WHEN '-0' THEN plain ELSE plain::float8::text END;
-	WHEN type = 'numeric'::regtype THEN line := quote_literal(plain);
+	WHEN type = 'numeric'::regtype THEN line := brief(quote_literal(plain));
 	WHEN type = 'bytea'::regtype THEN line := brief(plain);
 	WHEN type IN ('date'::regtype, 'time', 'uuid') THEN words := text_quoted(plain);
 	WHEN type = 'timestamp'::regtype THEN
