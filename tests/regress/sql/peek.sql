@@ -69,10 +69,12 @@ SELECT count(*) FROM penstock.get('peek');
 SELECT confirmed_flush_lsn >= :'flushed' AS moved FROM pg_replication_slots WHERE slot_name = 'peek';
 
 -- unlike PostgreSQL's: what cannot be decoded or cast is not consumed, nor what comes before it
+SET client_min_messages = warning;
 CREATE TYPE unreadable;
 CREATE FUNCTION unreadable_in(cstring) RETURNS unreadable LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
 CREATE FUNCTION unreadable_out(unreadable) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'trigger_out';
 CREATE TYPE unreadable (INPUT = unreadable_in, OUTPUT = unreadable_out, LIKE = int4);
+RESET client_min_messages;
 CREATE TABLE bad(id int PRIMARY KEY, u unreadable);
 INSERT INTO t(id) VALUES (7);
 INSERT INTO bad VALUES (1, '1');
