@@ -49,6 +49,11 @@ check-tap: all
 	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
+# The PostgreSQL versions that this Debian does not have, in chroots: VERSIONS=17 is one of them.
+matrix:
+	tests/setup.sh matrix
+	tests/matrix/run.sh $(VERSIONS)
+
 demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
@@ -82,6 +87,7 @@ help:
 	@echo 'make demo            install what is missing, build, and see it work'
 	@echo 'make check           install what is missing, build, and run every test'
 	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
+	@echo 'make matrix          the main tests with PostgreSQL 17 and 18, in chroots; VERSIONS=17 is one'
 	@echo 'make install         plugin, program, library, headers (PREFIX=, DESTDIR=)'
 	@echo 'make plugin          only the plugin; make install-plugin installs it'
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
@@ -93,4 +99,4 @@ help:
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap demo demo-tools bench bench-snapshot format check-format clean help
+	check check-unit check-regress check-tap matrix demo demo-tools bench bench-snapshot format check-format clean help

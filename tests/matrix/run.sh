@@ -13,8 +13,8 @@ cache=${PENSTOCK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/penstock/matrix}
 chroot=$top/tests/matrix/chroot.sh
 stale_days=14
 
-# The TAP tests whose subject may differ between servers, by the number that their name begins with.
-tap_tests='001 010 011 020'
+# The TAP tests to run there, as patterns of names in tests/tap.
+tap_tests='0*.t'
 
 job=
 work=
@@ -100,26 +100,26 @@ configure_chroot()
 	echo 'create_main_cluster = false' >"$root/etc/postgresql-common/createcluster.d/matrix.conf"
 }
 
-# Not a copy of the root's own: the host's may be newer. apt_in ROOT ARG...
+# apt_in ROOT ARG...: apt-get there; names are looked up as on this machine.
 apt_in()
 {
-	cp -L /etc/resolv.conf "$1/etc/resolv.conf"
-	run "$log/apt.log" "$chroot" --in "$1" --rw apt-get -q -y "${@:2}"
+	cp -L /etc/resolv.conf "$1/etc/resolv.conf" &&
+		run "$log/apt.log" "$chroot" --in "$1" --rw apt-get -q -y "${@:2}"
 }
 
-# Which packages a chroot has is told by a stamp that is written when all are there.
+# install_packages ROOT MAJOR: a stamp, written when all are there, tells which ones a chroot has.
+# What was cut short is repaired first; old lists name packages that are gone.
 install_packages()
 {
 	local root=$1 stamp=$1/etc/penstock-matrix packages
-	packages=$("$top/tests/setup.sh" list "$2")
+	packages=$("$top/tests/setup.sh" list "$2") || return 1
 	if [ "$packages" = "$(cat "$stamp" 2>/dev/null)" ]; then
 		return
 	fi
-	run "$log/apt.log" "$chroot" --in "$root" --rw dpkg --configure -a
-	apt_in "$root" install $packages || { apt_in "$root" update && apt_in "$root" install $packages; }
-	apt_in "$root" clean
-	sync -f "$root"
-	echo "$packages" >"$stamp"
+	run "$log/apt.log" "$chroot" --in "$root" --rw dpkg --configure -a || return 1
+	apt_in "$root" install $packages ||
+		{ apt_in "$root" update && apt_in "$root" install $packages; } || return 1
+	apt_in "$root" clean && sync -f "$root" && echo "$packages" >"$stamp"
 }
 
 has_version()
@@ -131,19 +131,17 @@ has_version()
 make_chroot()
 {
 	local major=$1 root=$2 new=$2.new suite script from
-	from=$(mirror)
+	from=$(mirror) || return 1
 	for suite in $(suites "$major"); do
-		rm -rf --one-file-system "$new"
-		# A debootstrap older than the release has no script for it; all are the same as sid's.
+		rm -rf --one-file-system "$new" || return 1
+		# A debootstrap older than the release has no script for it, but sid's will do.
 		script=/usr/share/debootstrap/scripts/$suite
 		[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
-		run "$log/debootstrap.log" env http_proxy="$(proxy)" \
-			"$chroot" debootstrap --variant=minbase "$suite" "$new" "$from" "$script" || return 1
-		configure_chroot "$new"
-		apt_in "$new" update || return 1
+		run "$log/debootstrap.log" "$chroot" env http_proxy="$(proxy)" \
+			debootstrap --variant=minbase "$suite" "$new" "$from" "$script" || return 1
+		configure_chroot "$new" && apt_in "$new" update || return 1
 		if has_version "$new" "$major"; then
-			install_packages "$new" "$major" || return 1
-			mv "$new" "$root"
+			install_packages "$new" "$major" && mv "$new" "$root"
 			return
 		fi
 		echo "tests/matrix: $suite has no PostgreSQL $major"
@@ -156,13 +154,12 @@ refresh_chroot()
 {
 	local root=$1 days
 	if [ -n "${MATRIX_REFRESH:-}" ]; then
-		apt_in "$root" update
-		apt_in "$root" dist-upgrade
-		touch "$root/etc/penstock-matrix"
+		apt_in "$root" update && apt_in "$root" dist-upgrade && apt_in "$root" clean &&
+			touch "$root/etc/penstock-matrix" || return 1
 	fi
 	days=$((($(date +%s) - $(stat -c %Y "$root/etc/penstock-matrix")) / 86400))
 	if [ "$days" -gt "$stale_days" ]; then
-		echo "The chroot is $days days old: MATRIX_REFRESH=1 brings it up to date."
+		echo "The chroot of PostgreSQL $2 is $days days old: MATRIX_REFRESH=1 brings it up to date."
 	fi
 }
 
@@ -170,13 +167,10 @@ refresh_chroot()
 prepare_chroot()
 {
 	local major=$1 root=$cache/$1
-	mkdir -p "$cache"
-	exec {lock}>"$cache/$major.lock"
+	mkdir -p "$cache" && exec {lock}>"$cache/$major.lock" || return 1
 	flock -n -x "$lock" || { echo 'Waiting for another run...'; flock -x "$lock"; }
 	[ -d "$root" ] || make_chroot "$major" "$root" || return 1
-	install_packages "$root" "$major" || return 1
-	refresh_chroot "$root" || return 1
-	flock -s "$lock"
+	install_packages "$root" "$major" && refresh_chroot "$root" "$major" && flock -s "$lock"
 }
 
 # The files that a clean clone of this tree would have.
@@ -198,20 +192,24 @@ step()
 		failed="$failed $major-$name"
 }
 
+# Paths within the checkout.
+tap_files()
+{
+	(cd "$work/src/tests/tap" && printf 'tests/tap/%s\n' $tap_tests)
+}
+
 test_version()
 {
-	local major=$1 number tests=()
-	for number in $tap_tests; do
-		tests+=("tests/tap/${number}_*.t")
-	done
+	local major=$1
 	work=$(mktemp -d "${TMPDIR:-/tmp}/penstock-matrix.XXXXXX")
 	chmod 755 "$work"
 	mkdir -m 1777 "$work/tmp"
 	copy_checkout "$work/src"
 	step "$major" plugin make -s -j"$(nproc)" COPT=-Werror plugin
 	step "$major" consumer make -s -j"$(nproc)" consumer
+	step "$major" unit make -s -j"$(nproc)" -C tests/unit check
 	step "$major" regress tests/sandbox.sh tests/regress.sh
-	step "$major" tap bash -c 'tests/sandbox.sh tests/tap/run.sh $*' - "${tests[@]}"
+	step "$major" tap tests/sandbox.sh tests/tap/run.sh $(tap_files)
 	rm -rf --one-file-system "$work"
 	work=
 }
@@ -222,6 +220,10 @@ summary()
 	local major=$1 version
 	version=$("$chroot" --in "$cache/$major" "/usr/lib/postgresql/$major/bin/postgres" --version) || version=
 	echo "${version:-PostgreSQL $major: no chroot}"
+	[ ! -e "$log/$major-unit.log" ] ||
+		awk '/^== /{ name = $2 } /^\[  FAILED  \] [0-9]+ test/{ print name ": " $0 } /^unit tests failed/
+			/^\[  PASSED  \] [0-9]+ test/{ passed += $4 } END { print "unit tests passed: " passed }' \
+			"$log/$major-unit.log"
 	[ ! -e "$log/$major-regress.log" ] ||
 		grep -E '^(# )?( *All [0-9]+ tests passed| *[0-9]+ of [0-9]+ tests failed)' "$log/$major-regress.log" || true
 	[ ! -e "$log/$major-tap.log" ] ||
