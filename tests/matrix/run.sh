@@ -217,9 +217,12 @@ test_version()
 # The lines with which pg_regress and prove sum up.
 summary()
 {
-	local major=$1 version
-	version=$("$chroot" --in "$cache/$major" "/usr/lib/postgresql/$major/bin/postgres" --version) || version=
-	echo "${version:-PostgreSQL $major: no chroot}"
+	local major=$1
+	if [ ! -d "$cache/$major" ]; then
+		echo "PostgreSQL $major: no chroot"
+		return
+	fi
+	"$chroot" --in "$cache/$major" "/usr/lib/postgresql/$major/bin/postgres" --version || true
 	[ ! -e "$log/$major-unit.log" ] ||
 		awk '/^== /{ name = $2 } /^\[  FAILED  \] [0-9]+ test/{ print name ": " $0 } /^unit tests failed/
 			/^\[  PASSED  \] [0-9]+ test/{ passed += $4 } END { print "unit tests passed: " passed }' \
