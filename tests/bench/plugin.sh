@@ -85,7 +85,7 @@ load()
 	W1) sql "$source" "INSERT INTO narrow SELECT i, i % 100, 'payload of row ' || i FROM generate_series(1, 1000000) i" ;;
 	W2) pgbench -n -N -c 4 -t 25000 "$source" >/dev/null 2>&1 ;;
 	W3)
-		sql "$source" "INSERT INTO wide SELECT i, i % 1000, i * 1000003, i / 7.0, 'text of row ' || i,
+		sql "$source" "INSERT INTO wide SELECT i, i % 1000, i::bigint * 1000003, i / 7.0, 'text of row ' || i,
 			timestamptz '2026-01-01' + i * interval '1 second', md5(i::text)::uuid,
 			jsonb_build_object('id', i, 'tags', jsonb_build_array('a', 'b')), i % 2 = 0, i / 3.0,
 			date '2026-01-01' + i % 365, 'varchar ' || i FROM generate_series(1, 200000) i"
