@@ -123,6 +123,18 @@ $$;
 COMMENT ON FUNCTION penstock.get(name, pg_lsn, int, text[]) IS
 'the changes in a slot of plugin penstock as JSON, consuming them. Nothing is consumed if decoding or the cast to jsonb fails. All of it is consumed once the first row is returned: LIMIT, a cursor that is closed early, or a ROLLBACK bring nothing back; take part by upto_lsn or upto_nchanges. To consume only what is processed, use peek and then pg_replication_slot_advance with the lsn of a last row';
 
+/*
+ * The bytes may be anybody's: nothing in them is believed, and damage is an error that says where.
+ * The elements are one stream, so what an earlier one describes is known to the later ones.
+ */
+CREATE FUNCTION penstock.decode(capture bytea[])
+RETURNS TABLE(lsn pg_lsn, xid xid, change jsonb)
+AS 'MODULE_PATHNAME', 'penstock_decode'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+COMMENT ON FUNCTION penstock.decode(bytea[]) IS
+'captures of the native format as JSON (proto/FORMAT.md): messages of a slot of plugin penstock, in order, from the beginning of a session';
+
 /* ---- messages ---- */
 
 /* As UTF-8, whatever the database's encoding: that is what readers of JSON expect. */
