@@ -34,6 +34,7 @@ typedef struct PenstockData
 	RowValues new_row;      /* room for a change */
 	RowValues old_row;
 	int value_capacity;
+	Emitter printed; /* used as a buffer only, for the text of one value */
 
 	/* Formats that render the native one: its events are written here and read back. */
 	pen_wire_buf *events; /* otherwise that of the emitter */

@@ -154,9 +154,28 @@ integer_of(const ColumnEncoder *column, Datum value)
 	return column->int2 ? DatumGetInt16(value) : DatumGetInt64(value);
 }
 
+/* Any other type: its output text. */
 static void
-write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Datum value)
+write_output(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Datum value)
 {
+	pen_wire_buf *printed = &data->printed.wire;
+	char *text;
+
+	if (column->print == NULL)
+	{
+		text = OutputFunctionCall(&column->function, value);
+		write_text(data->events, field, text, strlen(text));
+		return;
+	}
+	emit_discard(&data->printed);
+	column->print(printed, value);
+	write_text(data->events, field, (char *) printed->data, printed->len);
+}
+
+static void
+write_value(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Datum value)
+{
+	pen_wire_buf *wire = data->events;
 	struct varlena *packed;
 
 	switch (column->encoding)
@@ -198,12 +217,8 @@ write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Da
 			pen_wire_write_bytes(wire, field, DatumGetUUIDP(value)->data, UUID_LEN);
 			break;
 		case PEN_ENCODING_OUTPUT:
-		{
-			char *text = OutputFunctionCall(&column->function, value);
-
-			write_text(wire, field, text, strlen(text));
-		}
-		break;
+			write_output(data, field, column, value);
+			break;
 		case PEN_ENCODING_BINARY:
 		{
 			bytea *sent = SendFunctionCall(&column->function, value);
@@ -218,9 +233,11 @@ write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Da
 
 /* The columns of one row; keys_only leaves out what is not in the replica identity. */
 static void
-write_row(pen_wire_buf *wire, RelationEntry *entry, const RowValues *row, pen_tuple_field field,
+write_row(PenstockData *data, RelationEntry *entry, const RowValues *row, pen_tuple_field field,
 		  bool keys_only)
 {
+	pen_wire_buf *wire = data->events;
+
 	for (int i = 0; i < entry->column_count; i++)
 	{
 		ColumnEncoder *column = &entry->columns[i];
@@ -233,7 +250,7 @@ write_row(pen_wire_buf *wire, RelationEntry *entry, const RowValues *row, pen_tu
 		else if (field == PEN_TUPLE_NEW && IS_UNCHANGED(column->varlena, value))
 			pen_wire_write_unchanged(wire, field);
 		else
-			write_value(wire, field, column, value);
+			write_value(data, field, column, value);
 	}
 }
 
@@ -253,9 +270,9 @@ native_change(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN 
 
 	pen_wire_write_relation_number(wire, data->named[0]->number);
 	if (change->new_row.values != NULL)
-		write_row(wire, entry, &change->new_row, PEN_TUPLE_NEW, false);
+		write_row(data, entry, &change->new_row, PEN_TUPLE_NEW, false);
 	if (change->old_row.values != NULL)
-		write_row(wire, entry, &change->old_row, entry->full ? PEN_TUPLE_OLD : PEN_TUPLE_KEY,
+		write_row(data, entry, &change->old_row, entry->full ? PEN_TUPLE_OLD : PEN_TUPLE_KEY,
 				  !entry->full);
 	entry->row_guess = wire->len - mark.start - mark.header;
 	pen_wire_end_event(wire, &mark);

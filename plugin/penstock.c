@@ -119,6 +119,7 @@ init_buffers(LogicalDecodingContext *ctx, PenstockData *data)
 	data->row_context = AllocSetContextCreate(ctx->context, "penstock row", ALLOCSET_DEFAULT_SIZES);
 	emit_init(&data->emitter, context, data->options.batch_bytes);
 	emit_init(&data->scratch, context, 0);
+	emit_init(&data->printed, context, 0);
 	data->events = data->format->narrate != NULL ? &data->scratch.wire : &data->emitter.wire;
 	data->narrator.allocator = &render_allocator;
 	data->narrator.find_relation = find_named_relation;

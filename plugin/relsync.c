@@ -17,11 +17,13 @@
 
 #include "describe.h"
 #include "filter.h"
+#include "outtext.h"
 #include "publication.h"
 
 static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL; /* its memory */
 static const PenstockOptions *cache_options = NULL;
+static RelationEntry *last_entry = NULL; /* rows of one relation come together */
 static uint32 last_number = 0;
 static uint32 last_build = 0;
 static long trim_at;
@@ -129,6 +131,7 @@ relsync_init(MemoryContext context, const PenstockOptions *options)
 	control.hcxt = cache_context;
 	cache = hash_create("penstock relations", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	cache_options = options;
+	last_entry = NULL;
 	last_number = 0;
 	trim_at = KEEP_ENTRIES;
 	register_callbacks();
@@ -152,6 +155,10 @@ build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, const Describ
 		getTypeOutputInfo(column->type, &function, &is_varlena);
 	else if (encoder->encoding == PEN_ENCODING_BINARY)
 		getTypeBinaryOutputInfo(column->base_type, &function, &is_varlena);
+	if (encoder->encoding == PEN_ENCODING_OUTPUT && column->base_type == NUMERICOID)
+		encoder->print = outtext_numeric;
+	else if (encoder->encoding == PEN_ENCODING_OUTPUT && column->base_type == JSONBOID)
+		encoder->print = outtext_jsonb;
 	if (OidIsValid(function))
 		fmgr_info_cxt(function, &encoder->function, CurrentMemoryContext);
 }
@@ -280,6 +287,7 @@ relsync_trim(void)
 
 	if (hash_get_num_entries(cache) < trim_at)
 		return;
+	last_entry = NULL;
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -296,13 +304,17 @@ static RelationEntry *
 find_entry(Oid relid)
 {
 	bool found;
-	RelationEntry *entry = hash_search(cache, &relid, HASH_ENTER, &found);
+	RelationEntry *entry;
 
+	if (last_entry != NULL && last_entry->relid == relid)
+		return last_entry;
+	entry = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset(entry, 0, sizeof(*entry));
 		entry->relid = relid;
 	}
+	last_entry = entry;
 	return entry;
 }
 

@@ -9,6 +9,7 @@
 #include "penstock.pb-c.h"
 #include "rowfilter.h"
 #include "types.h"
+#include "wire.h"
 
 /* How one column is written. */
 typedef struct ColumnEncoder
@@ -19,7 +20,8 @@ typedef struct ColumnEncoder
 	bool key;     /* in the replica identity */
 	bool int2;    /* INT: which integer */
 	bool int4;
-	FmgrInfo function; /* OUTPUT, BINARY */
+	FmgrInfo function;                             /* OUTPUT, BINARY */
+	void (*print)(pen_wire_buf *buf, Datum value); /* OUTPUT: instead of it, or NULL */
 } ColumnEncoder;
 
 /*

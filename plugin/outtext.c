@@ -1,0 +1,323 @@
+/* outtext.c -- the output text of numeric and jsonb.
+ * Reads the types' storage formats, which cannot change without a pg_upgrade that converts them;
+ * the tests compare every form with the output functions. */
+#include "postgres.h"
+
+#include "outtext.h"
+
+#include "compat.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/jsonb.h"
+
+/* ---- numeric ---- */
+
+/* Decimal digits come four at a time. */
+#define GROUP_DIGITS 4
+
+/* The first 16 bits: a long form has its weight in the next 16, a short one has all in it. */
+#define FORM_MASK         0xC000
+#define FORM_NEGATIVE     0x4000
+#define FORM_SHORT        0x8000
+#define FORM_SPECIAL      0xC000
+#define SPECIAL_MASK      0xF000
+#define SPECIAL_NAN       0xC000
+#define SPECIAL_INFINITY  0xD000
+#define LONG_SCALE        0x3FFF
+#define SHORT_NEGATIVE    0x2000
+#define SHORT_SCALE       0x1F80
+#define SHORT_SCALE_SHIFT 7
+#define SHORT_WEIGHT_SIGN 0x0040
+#define SHORT_WEIGHT      0x003F
+
+/* group[i] stands for group[i] * 10000^(weight - i); after the point come scale digits. */
+typedef struct StoredNumeric
+{
+	bool negative;
+	int weight;
+	int scale;
+	int count;
+	const char *groups; /* int16 each, perhaps unaligned */
+} StoredNumeric;
+
+static int
+group_at(const StoredNumeric *number, int i)
+{
+	int16 group;
+
+	if (i < 0 || i >= number->count)
+		return 0;
+	memcpy(&group, number->groups + i * sizeof(group), sizeof(group));
+	return group;
+}
+
+static char *
+put_group(char *to, int group)
+{
+	to[0] = '0' + group / 1000;
+	to[1] = '0' + group / 100 % 10;
+	to[2] = '0' + group / 10 % 10;
+	to[3] = '0' + group % 10;
+	return to + GROUP_DIGITS;
+}
+
+static char *
+put_first_group(char *to, int group)
+{
+	char digits[GROUP_DIGITS];
+	int skip = 0;
+
+	put_group(digits, group);
+	while (skip < GROUP_DIGITS - 1 && digits[skip] == '0')
+		skip++;
+	memcpy(to, digits + skip, GROUP_DIGITS - skip);
+	return to + GROUP_DIGITS - skip;
+}
+
+static void
+put_number(pen_wire_buf *buf, const StoredNumeric *number)
+{
+	Size room = 8 + (Size) (Max(number->weight, 0) + 1) * GROUP_DIGITS + number->scale;
+	char *to;
+
+	if (!pen_wire_reserve(buf, room + GROUP_DIGITS))
+		return;
+	to = (char *) buf->data + buf->len;
+	if (number->negative)
+		*to++ = '-';
+	if (number->weight < 0)
+		*to++ = '0';
+	else
+		to = put_first_group(to, group_at(number, 0));
+	for (int i = 1; i <= number->weight; i++)
+		to = put_group(to, group_at(number, i));
+	if (number->scale > 0)
+	{
+		char *end;
+
+		*to++ = '.';
+		end = to + number->scale;
+		for (int i = number->weight + 1; to < end; i++)
+			to = put_group(to, group_at(number, i));
+		to = end;
+	}
+	buf->len = to - (char *) buf->data;
+}
+
+static void
+put_literal(pen_wire_buf *buf, const char *text)
+{
+	pen_wire_append(buf, text, strlen(text));
+}
+
+/* What stands behind the varlena header. */
+static void
+put_numeric(pen_wire_buf *buf, const char *data, Size len)
+{
+	StoredNumeric number;
+	uint16 header;
+	int16 weight;
+	Size header_len = sizeof(header);
+
+	memcpy(&header, data, sizeof(header));
+	if ((header & FORM_MASK) == FORM_SPECIAL)
+	{
+		uint16 special = header & SPECIAL_MASK;
+
+		put_literal(buf, special == SPECIAL_NAN        ? "NaN"
+						 : special == SPECIAL_INFINITY ? "Infinity"
+													   : "-Infinity");
+		return;
+	}
+	if ((header & FORM_MASK) == FORM_SHORT)
+	{
+		number.negative = (header & SHORT_NEGATIVE) != 0;
+		number.scale = (header & SHORT_SCALE) >> SHORT_SCALE_SHIFT;
+		number.weight = header & SHORT_WEIGHT;
+		if (header & SHORT_WEIGHT_SIGN)
+			number.weight -= SHORT_WEIGHT + 1;
+	}
+	else
+	{
+		number.negative = (header & FORM_MASK) == FORM_NEGATIVE;
+		number.scale = header & LONG_SCALE;
+		memcpy(&weight, data + sizeof(header), sizeof(weight));
+		number.weight = weight;
+		header_len += sizeof(weight);
+	}
+	number.groups = data + header_len;
+	number.count = (len - header_len) / sizeof(int16);
+	put_number(buf, &number);
+}
+
+void
+outtext_numeric(pen_wire_buf *buf, Datum value)
+{
+	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+
+	put_numeric(buf, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
+}
+
+/* ---- jsonb ---- */
+
+static void put_container(pen_wire_buf *buf, const JsonbContainer *container);
+
+static bool
+needs_escape(unsigned char c)
+{
+	return c < ' ' || c == '"' || c == '\\';
+}
+
+static void
+put_escape(pen_wire_buf *buf, unsigned char c)
+{
+	char escape[8];
+
+	switch (c)
+	{
+		case '"':
+			put_literal(buf, "\\\"");
+			break;
+		case '\\':
+			put_literal(buf, "\\\\");
+			break;
+		case '\b':
+			put_literal(buf, "\\b");
+			break;
+		case '\f':
+			put_literal(buf, "\\f");
+			break;
+		case '\n':
+			put_literal(buf, "\\n");
+			break;
+		case '\r':
+			put_literal(buf, "\\r");
+			break;
+		case '\t':
+			put_literal(buf, "\\t");
+			break;
+		default:
+			snprintf(escape, sizeof(escape), "\\u%04x", c);
+			put_literal(buf, escape);
+	}
+}
+
+static void
+put_string(pen_wire_buf *buf, const char *text, Size len)
+{
+	Size start = 0;
+
+	pen_wire_append(buf, "\"", 1);
+	for (Size i = 0; i < len; i++)
+	{
+		if (!needs_escape(text[i]))
+			continue;
+		pen_wire_append(buf, text + start, i - start);
+		put_escape(buf, text[i]);
+		start = i + 1;
+	}
+	pen_wire_append(buf, text + start, len - start);
+	pen_wire_append(buf, "\"", 1);
+}
+
+/* base: where the values begin; offset and next: where this one does and ends. */
+static void
+put_entry(pen_wire_buf *buf, JEntry entry, const char *base, uint32 offset, uint32 next)
+{
+	if (JBE_ISSTRING(entry))
+		put_string(buf, base + offset, next - offset);
+	else if (JBE_ISNUMERIC(entry))
+	{
+		const struct varlena *number = (const struct varlena *) (base + INTALIGN(offset));
+
+		put_numeric(buf, VARDATA_ANY(number), VARSIZE_ANY_EXHDR(number));
+	}
+	else if (JBE_ISBOOL_TRUE(entry))
+		put_literal(buf, "true");
+	else if (JBE_ISBOOL_FALSE(entry))
+		put_literal(buf, "false");
+	else if (JBE_ISNULL(entry))
+		put_literal(buf, "null");
+	else
+		put_container(buf, (const JsonbContainer *) (base + INTALIGN(offset)));
+}
+
+static void
+put_array(pen_wire_buf *buf, const JsonbContainer *container)
+{
+	uint32 count = JsonContainerSize(container);
+	const char *base = (const char *) &container->children[count];
+	bool scalar = JsonContainerIsScalar(container);
+	uint32 offset = 0;
+
+	if (!scalar)
+		pen_wire_append(buf, "[", 1);
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint32 next = offset;
+
+		JBE_ADVANCE_OFFSET(next, container->children[i]);
+		if (i > 0)
+			pen_wire_append(buf, ", ", 2);
+		put_entry(buf, container->children[i], base, offset, next);
+		offset = next;
+	}
+	if (!scalar)
+		pen_wire_append(buf, "]", 1);
+}
+
+/* All keys come first, then all values. */
+static void
+put_object(pen_wire_buf *buf, const JsonbContainer *container)
+{
+	uint32 count = JsonContainerSize(container);
+	const char *base = (const char *) &container->children[2 * count];
+	uint32 key = 0;
+	uint32 value = count > 0 ? getJsonbOffset(container, count) : 0;
+
+	pen_wire_append(buf, "{", 1);
+	for (uint32 i = 0; i < count; i++)
+	{
+		uint32 next_key = key;
+		uint32 next_value = value;
+
+		JBE_ADVANCE_OFFSET(next_key, container->children[i]);
+		JBE_ADVANCE_OFFSET(next_value, container->children[count + i]);
+		if (i > 0)
+			pen_wire_append(buf, ", ", 2);
+		put_string(buf, base + key, next_key - key);
+		pen_wire_append(buf, ": ", 2);
+		put_entry(buf, container->children[count + i], base, value, next_value);
+		key = next_key;
+		value = next_value;
+	}
+	pen_wire_append(buf, "}", 1);
+}
+
+static void
+put_container(pen_wire_buf *buf, const JsonbContainer *container)
+{
+	check_stack_depth();
+	if (JsonContainerIsObject(container))
+		put_object(buf, container);
+	else
+		put_array(buf, container);
+}
+
+void
+outtext_jsonb(pen_wire_buf *buf, Datum value)
+{
+	struct varlena *stored = (struct varlena *) DatumGetPointer(value);
+	uint32 aligned[VARATT_SHORT_MAX / sizeof(uint32) + 1];
+
+	/* Numbers and containers in it are aligned to its start. A short one is not, and small. What is
+	 * external counts as short by its header. */
+	if (VARATT_IS_SHORT(stored) && !VARATT_IS_EXTERNAL(stored))
+	{
+		memcpy(aligned, VARDATA_SHORT(stored), VARSIZE_SHORT(stored) - VARHDRSZ_SHORT);
+		put_container(buf, (const JsonbContainer *) aligned);
+		return;
+	}
+	stored = pg_detoast_datum(stored);
+	put_container(buf, (const JsonbContainer *) VARDATA(stored));
+}
