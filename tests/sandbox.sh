@@ -70,7 +70,7 @@ copy_consumer()
 	local extra
 	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
 	cp -R "$top/consumer/examples" "$sandbox/"
-	for extra in latency unit; do
+	for extra in latency unit ${SANDBOX_EXTRA:-}; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
 }
