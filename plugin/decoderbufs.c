@@ -18,10 +18,10 @@
 
 #include "convert.h"
 
-#define VARINT_MAX_BYTES   10
-#define UUID_TEXT_LEN      36
-#define UNIX_EPOCH_DAYS    (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
-#define UNIX_EPOCH_USECS   ((int64) UNIX_EPOCH_DAYS * USECS_PER_DAY)
+#define VARINT_MAX_BYTES 10
+#define UUID_TEXT_LEN    36
+#define UNIX_EPOCH_DAYS  (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
+#define UNIX_EPOCH_USECS ((int64) UNIX_EPOCH_DAYS * USECS_PER_DAY)
 
 typedef enum ValueKind
 {
@@ -145,7 +145,8 @@ end_datum(pen_wire_buf *wire, uint8 *end)
 }
 
 static void
-write_integer(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, uint8 value_tag, int64 value)
+write_integer(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, uint8 value_tag,
+			  int64 value)
 {
 	uint8 *p = begin_datum(wire, tag, column, 1 + varint_len((uint64) value));
 

@@ -40,5 +40,6 @@ typedef struct Format
 } Format;
 
 extern const Format native_format;
+extern const Format decoderbufs_format;
 
 #endif

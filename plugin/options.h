@@ -12,6 +12,7 @@ typedef struct PenstockOptions
 	int protocol_max;
 	int batch_bytes; /* flush when the buffer is larger; 0: after each change */
 	int protocol;    /* agreed on */
+	int debug_mode;
 } PenstockOptions;
 
 /* Defaults, then what the client gave, a List of DefElem. Any mistake is an ERROR that names the

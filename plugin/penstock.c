@@ -3,6 +3,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/defrem.h"
+#include "replication/slot.h"
 #include "utils/memutils.h"
 
 #include "filter.h"
@@ -49,20 +51,52 @@ start_decoding(LogicalDecodingContext *ctx, OutputPluginOptions *out, bool is_in
 
 	ctx->output_plugin_private = data;
 	data->format = &native_format;
+	{
+		ListCell *cell;
+		List *rest = NIL;
+		bool named = strcmp(NameStr(MyReplicationSlot->data.plugin), "decoderbufs") == 0;
+
+		if (named)
+			data->format = &decoderbufs_format;
+		foreach (cell, ctx->output_plugin_options)
+		{
+			DefElem *e = lfirst(cell);
+
+			if (strcmp(e->defname, "format") == 0)
+				data->format = &decoderbufs_format;
+			else if (strcmp(e->defname, "debug-mode") == 0)
+			{
+				data->options.debug_mode = defGetBoolean(e);
+				elog(NOTICE, "Decoderbufs DEBUG MODE is %s.", data->options.debug_mode ? "ON" : "OFF");
+			}
+			else if (named)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("option \"%s\" = \"%s\" is unknown", e->defname,
+									   e->arg ? strVal(e->arg) : "(null)")));
+			else
+				rest = lappend(rest, e);
+		}
+		ctx->output_plugin_options = rest;
+		if (data->format == &decoderbufs_format)
+			elog(INFO, "Exiting startup callback");
+	}
 	out->output_type =
-		data->format->binary ? OUTPUT_PLUGIN_BINARY_OUTPUT : OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
+		data->format->binary && !data->options.debug_mode ? OUTPUT_PLUGIN_BINARY_OUTPUT : OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
 	out->receive_rewrites = false;
 	ctx->streaming = false;
 	/* A slot is being created: there are no options, and nothing is decoded. */
 	if (is_init)
 		return;
+	int debug = data->options.debug_mode;
 	options_parse(&data->options, ctx->output_plugin_options);
+	data->options.debug_mode = debug;
 	data->row_context = AllocSetContextCreate(ctx->context, "penstock row", ALLOCSET_DEFAULT_SIZES);
 	emit_init(&data->emitter,
 			  AllocSetContextCreate(ctx->context, "penstock buffer", ALLOCSET_DEFAULT_SIZES),
 			  data->options.batch_bytes);
 	relsync_init(ctx->context);
-	data->guc_level = pin_settings();
+	if (data->format != &decoderbufs_format)
+		data->guc_level = pin_settings();
 }
 
 static void
@@ -95,7 +129,7 @@ reserve_values(PenstockData *data, LogicalDecodingContext *ctx, int natts)
 static void
 ensure_begun(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn)
 {
-	if (!data->session_sent)
+	if (!data->session_sent && data->format->session)
 	{
 		data->format->session(ctx, data);
 		data->session_sent = true;
@@ -114,10 +148,10 @@ ensure_described(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferT
 {
 	RelationEntry *entry = relsync_get(relation);
 
-	if (entry->filtered)
+	if (entry->filtered && data->format != &decoderbufs_format)
 		return NULL;
 	ensure_begun(ctx, data, txn);
-	if (!entry->sent)
+	if (!entry->sent && data->format->relation)
 	{
 		data->format->relation(ctx, data, entry);
 		entry->sent = true;
@@ -145,6 +179,8 @@ begin_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	emit_begin(&data->emitter);
 	data->in_transaction = false;
 	relsync_trim();
+	if (data->format == &decoderbufs_format)
+		ensure_begun(ctx, data, txn);
 }
 
 static void
@@ -178,6 +214,8 @@ change_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, R
 	int described = 0;
 
 	emit_begin(&data->emitter);
+	if (!data->format->truncate)
+		count = 0;
 	for (int i = 0; i < count; i++)
 	{
 		RelationEntry *entry = ensure_described(ctx, data, txn, relations[i]);

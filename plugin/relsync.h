@@ -33,6 +33,7 @@ typedef struct RelationEntry
 	uint8 *description; /* packed Relation without its number */
 	Size description_len;
 	Size row_guess;        /* bytes of the last row */
+	void *format_data;     /* a format's own, or NULL */
 	MemoryContext context; /* of all of the above */
 } RelationEntry;
 
