@@ -9,6 +9,7 @@
 #   PENSTOCK_SANDBOX  the folder            PATH       the private servers' programs first
 #   PENSTOCK          the program           PG_CONFIG  of the private installation
 #   PENSTOCK_LIBDIR   with libpenstock.so; pkg-config knows it too
+# SANDBOX_EXTRA=NAME copies build/NAME to bin/, too.
 # KEEP=1 keeps the folder (and says where) instead of removing it.
 set -eu
 
@@ -78,7 +79,7 @@ copy_consumer()
 copy_tests()
 {
 	mkdir -p "$sandbox/tmp" "$sandbox/ports"
-	tar -C "$top" -cf - tests proto README.md | tar -C "$sandbox" --no-same-owner -xf -
+	tar -C "$top" -cf - tests proto plugin/install-decoderbufs README.md | tar -C "$sandbox" --no-same-owner -xf -
 }
 
 copy_server

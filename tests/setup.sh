@@ -1,9 +1,9 @@
 #!/bin/bash
-# setup.sh demo|check|format -- install what is missing for that, through apt-get.
+# setup.sh demo|check|format|debezium -- install what is missing for that, through apt-get.
 # Nothing but packages is changed: no PostgreSQL cluster is created or started by them.
 set -eu
 
-purpose=${1:?usage: tests/setup.sh demo|check|format}
+purpose=${1:?usage: tests/setup.sh demo|check|format|debezium}
 cluster_conf=/etc/postgresql-common/createcluster.d/penstock-setup.conf
 
 # Does $PG_CONFIG belong to a PostgreSQL with its server and headers?
@@ -23,15 +23,42 @@ default_major()
 	apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
 }
 
+# The major version of $PG_CONFIG's server, or of the one that will be installed.
+server_major()
+{
+	if have_postgresql; then
+		"${PG_CONFIG:-pg_config}" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/'
+	else
+		default_major
+	fi
+}
+
+# The plugin that ours is compared with. Not every release has it, and a PostgreSQL that was not
+# installed from packages has no use for it: then the comparison is skipped.
+decoderbufs_package()
+{
+	local package
+	package=postgresql-$(server_major)-decoderbufs
+	if is_installed "$package" || apt-cache show "$package" >/dev/null 2>&1; then
+		echo "$package"
+	fi
+}
+
 wanted_packages()
 {
 	if [ "$purpose" = format ]; then
 		echo clang-format-14
 		return
 	fi
+	if [ "$purpose" = debezium ]; then
+		echo maven default-jdk-headless
+		decoderbufs_package
+		return
+	fi
 	echo gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev
 	if [ "$purpose" = check ]; then
 		echo perl libipc-run-perl libcmocka-dev
+		decoderbufs_package
 	fi
 	if ! have_postgresql; then
 		local major
