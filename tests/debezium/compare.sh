@@ -81,7 +81,7 @@ capture()
 	echo "$name: $(wc -l <"$dir/events") events ($((SECONDS - started)) s)"
 }
 
-[ -f "$pkglibdir/decoderbufs.so" ] ||
+[ -f "$pkglibdir/decoderbufs.so" ] && [ "$(readlink "$pkglibdir/decoderbufs.so")" != penstock.so ] ||
 	fail "the original decoderbufs.so is not installed (Debian: postgresql-N-decoderbufs)"
 capture original
 FORCE=1 "$PENSTOCK_SANDBOX/plugin/install-decoderbufs" install
