@@ -92,7 +92,7 @@ run=(env -i
 	PENSTOCK_SANDBOX="$sandbox" PENSTOCK="$sandbox/bin/penstock"
 	PENSTOCK_LIBDIR="$sandbox/lib" PKG_CONFIG_PATH="$sandbox/lib/pkgconfig"
 	PG_CONFIG="$sandbox/root$bindir/pg_config" PG_TEST_PORT_DIR="$sandbox/ports"
-	PROVE_FLAGS="${PROVE_FLAGS:-}")
+	PROVE_FLAGS="${PROVE_FLAGS:-}" PENSTOCK_SEED="${PENSTOCK_SEED:-}")
 if [ "$(id -u)" = 0 ]; then
 	group=$(id -gn nobody)
 	chown -R "nobody:$group" "$sandbox"

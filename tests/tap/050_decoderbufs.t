@@ -100,7 +100,7 @@ SKIP:
 	compare_transactions();
 	compare_session_settings();
 	compare_debug_mode();
-	compare_random($ENV{PENSTOCK_SEED} // time);
+	compare_random($ENV{PENSTOCK_SEED} || time);
 }
 faults_of_the_original();
 library_under_that_name();
@@ -476,7 +476,7 @@ sub library_under_that_name
 	system_or_bail('mkdir', '-p', $dir);
 	system_or_bail('cp', "$pkglibdir/penstock.so", $dir);
 	append_to_file("$dir/decoderbufs.so", 'of another');
-	command_fails_like(\@install, qr/decoderbufs\.so is there and is not ours: file of 10 bytes.*FORCE=1/s,
+	command_fails_like(\@install, qr/decoderbufs\.so is there and is not ours: a file of 10 bytes.*FORCE=1/s,
 		'a file that is not ours is not overwritten');
 	is(slurp_file("$dir/decoderbufs.so"), 'of another', 'nor touched');
 	{
