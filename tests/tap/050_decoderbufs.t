@@ -66,16 +66,16 @@ sub compares
 	my ($name, $least, $sql, $settings, $options) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$source->safe_psql('postgres', $sql) if $sql;
-	return compares_now($name, $least, $settings // 'SELECT 1 WHERE false', $options // '');
+	return compares_now($name, $least, $settings // 'SELECT 1 WHERE false', $options // '', 'postgres');
 }
 
 sub compares_now
 {
-	my ($name, $least, $settings, $options) = @_;
+	my ($name, $least, $settings, $options, $database) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my $expected = peek('o_postgres', 'postgres', $options, $settings);
-	my $got = peek('p_postgres', 'postgres', ", 'format', 'decoderbufs'$options", $settings);
-	forget('postgres') unless $options;
+	my $expected = peek("o_$database", $database, $options, $settings);
+	my $got = peek("p_$database", $database, ", 'format', 'decoderbufs'$options", $settings);
+	forget($database) unless $options;
 
 	for my $i (0 .. ($#$expected > $#$got ? $#$expected : $#$got))
 	{
@@ -99,6 +99,7 @@ SKIP:
 	compare_tables();
 	compare_transactions();
 	compare_session_settings();
+	compare_unknown_encoding();
 	compare_debug_mode();
 	compare_random($ENV{PENSTOCK_SEED} || time);
 }
@@ -235,6 +236,10 @@ sub compare_tables
 		UPDATE types SET c_int4 = 9 WHERE id >= 900;
 		DO 'BEGIN EXECUTE ''ALTER TABLE another.changed '' || (SELECT string_agg(''ADD COLUMN n'' || i || '' int'', '', '') FROM generate_series(1, 200) i); END';
 		UPDATE another.changed SET n150 = 1;});
+	compares('as many columns as there can be', 8, q{
+		DO 'BEGIN EXECUTE ''CREATE TABLE widest('' || (SELECT string_agg(''c'' || i || '' int'', '', '') FROM generate_series(1, 1600) i) || '')''; END';
+		ALTER TABLE widest REPLICA IDENTITY FULL;
+		INSERT INTO widest(c1, c1600) VALUES (1, 2); UPDATE widest SET c800 = 3; DELETE FROM widest;});
 	compares('partitions, other kinds of relations', 22, q{
 		CREATE TABLE parted(id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
 		CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100);
@@ -289,6 +294,19 @@ sub compare_session_settings
 	return;
 }
 
+# Bytes of a database that does not say what they mean stay as they are.
+sub compare_unknown_encoding
+{
+	$source->safe_psql('postgres', 'CREATE DATABASE ascii ENCODING SQL_ASCII TEMPLATE template0');
+	create_slots('ascii');
+	$source->safe_psql('ascii', q{
+		CREATE TYPE kind AS ENUM (E'\\xe9');
+		CREATE TABLE t(id int PRIMARY KEY, "café" text, k kind);
+		INSERT INTO t VALUES (1, E'caf\\xe9', E'\\xe9'), (2, E'caf\\xc3\\xa9', NULL), (3, 'plain', NULL);
+		UPDATE t SET id = 4 WHERE id = 1;});
+	return compares_now('an unknown encoding', 10, 'SELECT 1 WHERE false', '', 'ascii');
+}
+
 sub compare_debug_mode
 {
 	$source->safe_psql('postgres', q{
@@ -298,12 +316,12 @@ sub compare_debug_mode
 		DELETE FROM types WHERE id = 1000;
 		INSERT INTO no_columns DEFAULT VALUES; DELETE FROM no_columns;
 		INSERT INTO toasted VALUES (9, 1, repeat('x', 9000)); ALTER TABLE toasted REPLICA IDENTITY DEFAULT; UPDATE toasted SET small = 2;});
-	compares_now('debug-mode', 10, 'SELECT 1 WHERE false', ", 'debug-mode', 'true'");
+	compares_now('debug-mode', 10, 'SELECT 1 WHERE false', ", 'debug-mode', 'true'", 'postgres');
 	my ($expected, $got);
 	peek('o_postgres', 'postgres', ", 'debug-mode', 'on'", 'SELECT 1 WHERE false', \$expected);
 	peek('p_postgres', 'postgres', ", 'format', 'decoderbufs', 'debug-mode', 'on'", 'SELECT 1 WHERE false', \$got);
 	is($got, $expected, 'debug-mode: the client is told the same');
-	compares_now('debug-mode off', 10, 'SELECT 1 WHERE false', ", 'debug-mode', 'off'");
+	compares_now('debug-mode off', 10, 'SELECT 1 WHERE false', ", 'debug-mode', 'off'", 'postgres');
 	forget('postgres');
 	return;
 }
