@@ -4,12 +4,15 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_publication_rel.h"
 #include "replication/logical.h"
 #include "replication/output_plugin.h"
 #include "replication/reorderbuffer.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/syscache.h"
 
 #if PG_VERSION_NUM < 140000
 #error "PostgreSQL 14 or newer is needed"
@@ -17,6 +20,9 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
 #endif
 
 /* The HeapTuple of a change, or NULL. */
@@ -41,7 +47,7 @@ compat_old_tuple(ReorderBufferChange *change)
 }
 
 static inline TimestampTz
-compat_commit_time(ReorderBufferTXN *txn)
+compat_commit_time(ReorderBufferTXN *txn) /* or of the prepare, or of its rollback */
 {
 #if PG_VERSION_NUM >= 150000
 	return txn->xact_time.commit_time;
@@ -94,6 +100,87 @@ compat_is_virtual(Form_pg_attribute attribute)
 #else
 	(void) attribute;
 	return false;
+#endif
+}
+
+/* ---- publications: schemas, column lists and row filters came with 15 ---- */
+
+static inline bool
+compat_publishes_schema(Oid publication, Oid schema)
+{
+#if PG_VERSION_NUM >= 150000
+	return SearchSysCacheExists2(PUBLICATIONNAMESPACEMAP, ObjectIdGetDatum(schema),
+								 ObjectIdGetDatum(publication));
+#else
+	(void) publication;
+	(void) schema;
+	return false;
+#endif
+}
+
+static inline void
+compat_register_publication_schemas(SyscacheCallbackFunction callback)
+{
+#if PG_VERSION_NUM >= 150000
+	CacheRegisterSyscacheCallback(PUBLICATIONNAMESPACEMAP, callback, (Datum) 0);
+#else
+	(void) callback;
+#endif
+}
+
+/* Of a tuple from PUBLICATIONRELMAP, an int2vector; false: there is no list. */
+static inline bool
+compat_publication_columns(HeapTuple tuple, Datum *list)
+{
+#if PG_VERSION_NUM >= 150000
+	bool is_null;
+
+	*list = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
+	return !is_null;
+#else
+	(void) tuple;
+	(void) list;
+	return false;
+#endif
+}
+
+/* The text of an expression tree; false: there is none. */
+static inline bool
+compat_publication_row_filter(HeapTuple tuple, Datum *text)
+{
+#if PG_VERSION_NUM >= 150000
+	bool is_null;
+
+	*text = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prqual, &is_null);
+	return !is_null;
+#else
+	(void) tuple;
+	(void) text;
+	return false;
+#endif
+}
+
+/* With what stands behind virtual generated columns in their place. */
+static inline Node *
+compat_expand_generated(Node *expression, Relation relation)
+{
+#if PG_VERSION_NUM >= 180000
+	return expand_generated_columns_in_expr(expression, relation, 1);
+#else
+	(void) relation;
+	return expression;
+#endif
+}
+
+/* ---- streams and prepared transactions ---- */
+
+static inline ReorderBufferTXN *
+compat_top_transaction(ReorderBufferTXN *txn)
+{
+#if PG_VERSION_NUM >= 160000
+	return rbtxn_get_toptxn(txn);
+#else
+	return txn->toptxn != NULL ? txn->toptxn : txn;
 #endif
 }
 

@@ -7,6 +7,7 @@
 
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "utils/builtins.h"
 #include "utils/cash.h"
 #include "utils/date.h"
@@ -65,14 +66,6 @@ typedef struct RowLayout
 	uint8 *typeinfos; /* all fields new_typeinfo */
 	Size typeinfos_len;
 } RowLayout;
-
-/* The fields transaction_id and commit_time, with which each message of a transaction begins.
- * There is one transaction at a time in a process. */
-static struct
-{
-	uint8 bytes[2 * (1 + VARINT_MAX_BYTES)];
-	int len;
-} transaction;
 
 /* ---- writing ---- */
 
@@ -337,27 +330,21 @@ write_value(pen_wire_buf *wire, uint8 tag, DatumLayout *column, Datum value)
 /* A value on disk that the update did not touch is marked in the new tuple; readers do not expect
  * it in an old one. */
 static void
-write_tuple(PenstockData *data, RowLayout *layout, Relation relation, HeapTuple tuple, uint8 tag)
+write_tuple(pen_wire_buf *wire, RowLayout *layout, const RowValues *row, uint8 tag)
 {
-	pen_wire_buf *wire = &data->emitter.wire;
-
-	heap_deform_tuple(tuple, RelationGetDescr(relation), data->values, data->nulls);
 	for (int i = 0; i < layout->column_count; i++)
 	{
 		DatumLayout *column = &layout->columns[i];
-		Datum value = data->values[column->attribute];
+		Datum value = row->values[column->attribute];
 
-		if (data->nulls[column->attribute])
+		if (row->nulls[column->attribute])
 			end_datum(wire, begin_datum(wire, tag, column, 0));
-		else if (column->varlena && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
-		{
-			if (tag == TAG_NEW_TUPLE)
-				write_integer(wire, tag, column, TAG_DATUM_MISSING, 1);
-			else
-				end_datum(wire, begin_datum(wire, tag, column, 0));
-		}
-		else
+		else if (!IS_UNCHANGED(column->varlena, value))
 			write_value(wire, tag, column, value);
+		else if (tag == TAG_NEW_TUPLE)
+			write_integer(wire, tag, column, TAG_DATUM_MISSING, 1);
+		else
+			end_datum(wire, begin_datum(wire, tag, column, 0));
 	}
 }
 
@@ -489,28 +476,30 @@ is_selective(Relation relation)
 		   (identity != REPLICA_IDENTITY_DEFAULT || OidIsValid(RelationGetReplicaIndex(relation)));
 }
 
+/* The columns are those that relsync found to be sent; of a partition that goes under an ancestor's
+ * name, in the ancestor's order. */
 static RowLayout *
-build_layout(Relation relation)
+build_layout(const RelationEntry *entry, Relation relation)
 {
 	RowLayout *layout = palloc0(sizeof(RowLayout));
-	TupleDesc desc = RelationGetDescr(relation);
-	char *schema = get_namespace_name(RelationGetNamespace(relation));
+	char *schema = get_namespace_name(get_rel_namespace(entry->send_as));
+	char *name = get_rel_name(entry->send_as);
 	StringInfoData table;
 	StringInfoData typeinfos;
 
+	if (schema == NULL || name == NULL)
+		elog(ERROR, "cache lookup failed for relation %u", entry->send_as);
 	initStringInfo(&table);
 	initStringInfo(&typeinfos);
-	append_text_field(&table, TAG_TABLE,
-					  quote_qualified_identifier(schema, RelationGetRelationName(relation)));
-	layout->columns = palloc0(sizeof(DatumLayout) * Max(desc->natts, 1));
-	for (int i = 0; i < desc->natts; i++)
+	append_text_field(&table, TAG_TABLE, quote_qualified_identifier(schema, name));
+	layout->columns = palloc0(sizeof(DatumLayout) * Max(entry->column_count, 1));
+	layout->column_count = entry->column_count;
+	for (int i = 0; i < entry->column_count; i++)
 	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		Form_pg_attribute attribute =
+			TupleDescAttr(RelationGetDescr(relation), entry->columns[i].attribute);
 
-		/* No row holds a virtual column's value: NULL would be wrong. */
-		if (attribute->attisdropped || compat_is_virtual(attribute))
-			continue;
-		build_column(&layout->columns[layout->column_count++], attribute);
+		build_column(&layout->columns[i], attribute);
 		append_typeinfo(&typeinfos, attribute);
 	}
 	layout->table = (uint8 *) table.data;
@@ -529,7 +518,7 @@ layout_of(RelationEntry *entry, Relation relation)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(entry->context);
 
-		entry->format_data = build_layout(relation);
+		entry->format_data = build_layout(entry, relation);
 		MemoryContextSwitchTo(old_context);
 	}
 	return entry->format_data;
@@ -547,15 +536,21 @@ end_message(LogicalDecodingContext *ctx, PenstockData *data, bool old_tuple, boo
 	emit_flush(&data->emitter, ctx);
 }
 
+/* transaction_id, commit_time, table if there is one, op. */
 static void
-write_head(pen_wire_buf *wire, const uint8 *table, Size table_len, DecoderbufsOp op)
+write_head(pen_wire_buf *wire, ReorderBufferTXN *txn, const RowLayout *layout, DecoderbufsOp op)
 {
+	Size table_len = layout != NULL ? layout->table_len : 0;
 	uint8 *p;
 
-	(void) pen_wire_reserve(wire, transaction.len + table_len + 2);
+	(void) pen_wire_reserve(wire, 2 * (1 + VARINT_MAX_BYTES) + table_len + 2);
 	p = wire->data + wire->len;
-	p = put_bytes(p, transaction.bytes, transaction.len);
-	p = put_bytes(p, table, table_len);
+	*p++ = TAG_TRANSACTION_ID;
+	p = put_varint(p, txn->xid);
+	*p++ = TAG_COMMIT_TIME;
+	p = put_varint(p, (uint64) (compat_commit_time(txn) + UNIX_EPOCH_USECS));
+	if (layout != NULL)
+		p = put_bytes(p, layout->table, table_len);
 	*p++ = TAG_OP;
 	*p++ = (uint8) op;
 	wire->len = p - wire->data;
@@ -564,14 +559,7 @@ write_head(pen_wire_buf *wire, const uint8 *table, Size table_len, DecoderbufsOp
 static void
 decoderbufs_begin(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn)
 {
-	uint8 *p = transaction.bytes;
-
-	*p++ = TAG_TRANSACTION_ID;
-	p = put_varint(p, txn->xid);
-	*p++ = TAG_COMMIT_TIME;
-	p = put_varint(p, (uint64) (compat_commit_time(txn) + UNIX_EPOCH_USECS));
-	transaction.len = p - transaction.bytes;
-	write_head(&data->emitter.wire, NULL, 0, DECODERBUFS_BEGIN);
+	write_head(&data->emitter.wire, txn, NULL, DECODERBUFS_BEGIN);
 	end_message(ctx, data, false, false);
 }
 
@@ -579,54 +567,68 @@ static void
 decoderbufs_commit(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn,
 				   XLogRecPtr commit_lsn)
 {
-	write_head(&data->emitter.wire, NULL, 0, DECODERBUFS_COMMIT);
+	write_head(&data->emitter.wire, txn, NULL, DECODERBUFS_COMMIT);
 	end_message(ctx, data, false, false);
 }
 
 static DecoderbufsOp
-change_op(const ReorderBufferChange *change)
+row_op(ChangeAction action)
 {
-	switch (change->action)
+	switch (action)
 	{
-		case REORDER_BUFFER_CHANGE_INSERT:
+		case ACTION_INSERT:
 			return DECODERBUFS_INSERT;
-		case REORDER_BUFFER_CHANGE_UPDATE:
+		case ACTION_UPDATE:
 			return DECODERBUFS_UPDATE;
-		case REORDER_BUFFER_CHANGE_DELETE:
+		case ACTION_DELETE:
 			return DECODERBUFS_DELETE;
-		default:
-			elog(ERROR, "unexpected change action %d", (int) change->action);
+		case ACTION_TRUNCATE:
+			break;
 	}
+	elog(ERROR, "unexpected change action %d", (int) action);
 }
 
 /* Without a replica identity an update or delete only says that there was one. */
 static void
-decoderbufs_change(LogicalDecodingContext *ctx, PenstockData *data, RelationEntry *entry,
-				   Relation relation, ReorderBufferChange *change)
+decoderbufs_change(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn,
+				   RelationEntry *entry, Relation relation, const RowChange *change)
 {
 	pen_wire_buf *wire = &data->emitter.wire;
 	RowLayout *layout = layout_of(entry, relation);
-	DecoderbufsOp op = change_op(change);
-	HeapTuple new_tuple = compat_new_tuple(change);
-	HeapTuple old_tuple = compat_old_tuple(change);
+	DecoderbufsOp op = row_op(change->action);
+	bool new_tuple =
+		change->new_row.values != NULL && (op == DECODERBUFS_INSERT || layout->selective);
+	bool old_tuple = change->old_row.values != NULL && layout->selective;
 
-	if (op == DECODERBUFS_DELETE || (op == DECODERBUFS_UPDATE && !layout->selective))
-		new_tuple = NULL;
-	if (op == DECODERBUFS_INSERT || !layout->selective)
-		old_tuple = NULL;
-	write_head(wire, layout->table, layout->table_len, op);
-	if (new_tuple != NULL)
-		write_tuple(data, layout, relation, new_tuple, TAG_NEW_TUPLE);
-	if (old_tuple != NULL)
-		write_tuple(data, layout, relation, old_tuple, TAG_OLD_TUPLE);
-	if (new_tuple != NULL)
+	write_head(wire, txn, layout, op);
+	if (new_tuple)
+		write_tuple(wire, layout, &change->new_row, TAG_NEW_TUPLE);
+	if (old_tuple)
+		write_tuple(wire, layout, &change->old_row, TAG_OLD_TUPLE);
+	if (new_tuple)
 		pen_wire_append(wire, layout->typeinfos, layout->typeinfos_len);
-	end_message(ctx, data, old_tuple != NULL, new_tuple != NULL);
+	end_message(ctx, data, old_tuple, new_tuple);
 }
 
-const Format decoderbufs_format = {
+void
+decoderbufs_greet(List *options)
+{
+	ListCell *cell;
+
+	foreach (cell, options)
+	{
+		DefElem *option = lfirst(cell);
+
+		if (strcmp(option->defname, "debug-mode") == 0)
+			elog(NOTICE, "Decoderbufs DEBUG MODE is %s.", defGetBoolean(option) ? "ON" : "OFF");
+	}
+	elog(INFO, "Exiting startup callback");
+}
+
+const Format format_decoderbufs = {
 	.name = "decoderbufs",
 	.binary = true,
+	.session_settings = true,
 	.begin = decoderbufs_begin,
 	.commit = decoderbufs_commit,
 	.change = decoderbufs_change,

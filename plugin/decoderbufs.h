@@ -45,6 +45,10 @@ enum
 	TAG_VALUE_OPTIONAL = 2 << 3 | 0
 };
 
+/* What the original tells its clients at the start, which some wait for. options: as given, a List
+ * of DefElem. */
+extern void decoderbufs_greet(List *options);
+
 /*
  * Option debug-mode: replace the message that is being written by its text. Which tuples it has
  * must be told, as one without columns leaves no bytes.

@@ -5,6 +5,7 @@
 #include "describe.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
@@ -17,16 +18,12 @@
 #include "types.h"
 
 char *
-describe_name(const char *name)
+describe_ascii(const char *text)
 {
-	size_t len = strlen(name);
-	const char *converted;
 	StringInfoData escaped;
 
-	if (convert_to_utf8(name, &len, &converted))
-		return pnstrdup(converted, len);
 	initStringInfo(&escaped);
-	for (const char *p = name; *p != '\0'; p++)
+	for (const char *p = text; *p != '\0'; p++)
 	{
 		if (IS_HIGHBIT_SET(*p))
 			appendStringInfo(&escaped, "\\x%02x", (unsigned char) *p);
@@ -34,6 +31,17 @@ describe_name(const char *name)
 			appendStringInfoChar(&escaped, *p);
 	}
 	return escaped.data;
+}
+
+char *
+describe_name(const char *name)
+{
+	size_t len = strlen(name);
+	const char *converted;
+
+	if (convert_to_utf8(name, &len, &converted))
+		return pnstrdup(converted, len);
+	return describe_ascii(name);
 }
 
 /* Positions, from 1, of the columns in an index; by attnum. */
@@ -73,25 +81,7 @@ replica_identity(Relation relation)
 	}
 }
 
-/* By attnum: the position in the replica identity, or 0. FULL counts columns. */
-static void
-identity_positions(Relation relation, int *positions)
-{
-	int position = 0;
-
-	if (relation->rd_rel->relreplident != REPLICA_IDENTITY_FULL)
-	{
-		index_positions(RelationGetReplicaIndex(relation), positions);
-		return;
-	}
-	for (int i = 0; i < RelationGetDescr(relation)->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(relation), i);
-
-		if (!attribute->attisdropped && !compat_is_virtual(attribute))
-			positions[attribute->attnum] = ++position;
-	}
-}
+/* ---- columns ---- */
 
 static void
 describe_type(Penstock__V1__Column *column, Oid type)
@@ -110,8 +100,64 @@ describe_type(Penstock__V1__Column *column, Oid type)
 	ReleaseSysCache(tuple);
 }
 
+/*
+ * Does the send form mean the same on any server? That of user-defined types holds oids, that of
+ * the reg types is nothing but an oid.
+ */
+static bool
+is_portable(Oid type)
+{
+	switch (type)
+	{
+		case REGPROCOID:
+		case REGPROCEDUREOID:
+		case REGOPEROID:
+		case REGOPERATOROID:
+		case REGCLASSOID:
+		case REGTYPEOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGNAMESPACEOID:
+		case REGROLEOID:
+		case REGCOLLATIONOID:
+			return false;
+		default:
+			return type < FirstGenbkiObjectId;
+	}
+}
+
+static bool
+has_portable_send(Oid type)
+{
+	Oid element = get_element_type(type);
+	HeapTuple tuple;
+	Form_pg_type form;
+	bool has;
+
+	if (!is_portable(type) || (OidIsValid(element) && !is_portable(element)))
+		return false;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	has = OidIsValid(form->typsend) && form->typtype != TYPTYPE_PSEUDO &&
+		  form->typtype != TYPTYPE_COMPOSITE;
+	ReleaseSysCache(tuple);
+	return has;
+}
+
+static pen_encoding
+column_encoding(const PenstockOptions *options, Oid base_type)
+{
+	pen_encoding encoding = pen_type_encoding(base_type);
+
+	if (encoding == PEN_ENCODING_OUTPUT && options->binary_values && has_portable_send(base_type))
+		return PEN_ENCODING_BINARY;
+	return encoding;
+}
+
 static Penstock__V1__Column *
-describe_column(Form_pg_attribute attribute, int primary_key, int identity)
+describe_column(Form_pg_attribute attribute, const DescribedColumn *described, int primary_key)
 {
 	Penstock__V1__Column *column = palloc(sizeof(*column));
 
@@ -121,14 +167,99 @@ describe_column(Form_pg_attribute attribute, int primary_key, int identity)
 	column->typmod = attribute->atttypmod;
 	column->not_null = attribute->attnotnull;
 	column->primary_key = primary_key;
-	column->identity = identity;
+	column->identity = described->identity;
 	column->generated = attribute->attgenerated != '\0'
 							? PENSTOCK__V1__COLUMN__GENERATED__GENERATED_STORED
 							: PENSTOCK__V1__COLUMN__GENERATED__GENERATED_NEVER;
-	column->base_type_oid = getBaseType(attribute->atttypid);
-	column->encoding = (Penstock__V1__Encoding) pen_type_encoding(column->base_type_oid);
+	column->base_type_oid = described->base_type;
+	column->encoding = (Penstock__V1__Encoding) described->encoding;
 	describe_type(column, attribute->atttypid);
 	return column;
+}
+
+/* ---- the relation ---- */
+
+/* Where the values of target's columns are in a row of relation: by name. */
+static int *
+match_columns(Relation relation, Relation target)
+{
+	TupleDesc from = RelationGetDescr(relation);
+	TupleDesc to = RelationGetDescr(target);
+	int *source = palloc(sizeof(int) * Max(to->natts, 1));
+
+	for (int i = 0; i < to->natts; i++)
+	{
+		Form_pg_attribute wanted = TupleDescAttr(to, i);
+
+		source[i] = -1;
+		if (wanted->attisdropped)
+			continue;
+		/* Most often they are in the same place. */
+		for (int tried = 0; tried < from->natts && source[i] < 0; tried++)
+		{
+			int at = (i + tried) % from->natts;
+			Form_pg_attribute attribute = TupleDescAttr(from, at);
+
+			if (!attribute->attisdropped &&
+				strcmp(NameStr(attribute->attname), NameStr(wanted->attname)) == 0)
+				source[i] = at;
+		}
+	}
+	return source;
+}
+
+/* A key without one of its columns would name the wrong rows. */
+static void
+refuse_missing_key(Relation target, Form_pg_attribute attribute)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+			 errmsg("column \"%s\" of the replica identity of table \"%s.%s\" is left out",
+					NameStr(attribute->attname), get_namespace_name(RelationGetNamespace(target)),
+					RelationGetRelationName(target)),
+			 errhint("Updates and deletes cannot be sent without it: let the column lists "
+					 "of the publications and of the option include_columns or "
+					 "exclude_columns keep it, or leave updates and deletes, or the table, "
+					 "out.")));
+}
+
+static void
+pick_columns(RelationDescription *described, const PenstockOptions *options,
+			 const SentRelation *sent, Relation relation, Relation target)
+{
+	TupleDesc desc = RelationGetDescr(target);
+	bool full = relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
+	int *identity = palloc0(sizeof(int) * (RelationGetDescr(relation)->natts + 1));
+
+	if (!full)
+		index_positions(RelationGetReplicaIndex(relation), identity);
+	described->source = match_columns(relation, target);
+	described->column_count = 0;
+	described->columns = palloc0(sizeof(DescribedColumn) * Max(desc->natts, 1));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		DescribedColumn *column = &described->columns[described->column_count];
+		int source = described->source[i];
+		int position = source < 0 || full ? 0 : identity[source + 1];
+
+		if (!filter_column(options, sent, target, attribute))
+		{
+			if (position > 0 &&
+				(sent->actions & (ACTION_BIT(ACTION_UPDATE) | ACTION_BIT(ACTION_DELETE))) != 0)
+				refuse_missing_key(target, attribute);
+			continue;
+		}
+		if (source < 0)
+			elog(ERROR, "relation %u has no column \"%s\"", RelationGetRelid(relation),
+				 NameStr(attribute->attname));
+		described->column_count++;
+		column->attribute = source;
+		column->identity = full ? described->column_count : position;
+		column->type = attribute->atttypid;
+		column->base_type = getBaseType(attribute->atttypid);
+		column->encoding = column_encoding(options, column->base_type);
+	}
 }
 
 static void
@@ -140,39 +271,31 @@ pack(RelationDescription *described, const Penstock__V1__Relation *message)
 }
 
 void
-describe_relation(RelationDescription *described, Relation relation)
+describe_relation(RelationDescription *described, const PenstockOptions *options,
+				  const SentRelation *sent, Relation relation, Relation target)
 {
-	TupleDesc desc = RelationGetDescr(relation);
-	char *schema = get_namespace_name(RelationGetNamespace(relation));
+	TupleDesc desc = RelationGetDescr(target);
+	char *schema = get_namespace_name(RelationGetNamespace(target));
 	int *primary_key = palloc0(sizeof(int) * (desc->natts + 1));
-	int *identity = palloc0(sizeof(int) * (desc->natts + 1));
 	Penstock__V1__Relation message;
 
 	penstock__v1__relation__init(&message);
-	index_positions(compat_primary_key_index(relation), primary_key);
-	identity_positions(relation, identity);
-	described->column_count = 0;
-	described->attributes = palloc(sizeof(int) * (desc->natts + 1));
-	described->identity = palloc(sizeof(int) * (desc->natts + 1));
-	message.columns = palloc(sizeof(Penstock__V1__Column *) * (desc->natts + 1));
-	for (int i = 0; i < desc->natts; i++)
+	index_positions(compat_primary_key_index(target), primary_key);
+	pick_columns(described, options, sent, relation, target);
+	message.columns = palloc(sizeof(Penstock__V1__Column *) * Max(described->column_count, 1));
+	for (int i = 0; i < desc->natts && message.n_columns < described->column_count; i++)
 	{
+		const DescribedColumn *column = &described->columns[message.n_columns];
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		int n = described->column_count;
 
-		if (attribute->attisdropped || compat_is_virtual(attribute))
-			continue;
-		described->attributes[n] = i;
-		described->identity[n] = identity[attribute->attnum];
-		message.columns[n] =
-			describe_column(attribute, primary_key[attribute->attnum], identity[attribute->attnum]);
-		described->column_count++;
+		if (column->attribute == described->source[i])
+			message.columns[message.n_columns++] =
+				describe_column(attribute, column, primary_key[attribute->attnum]);
 	}
-	message.n_columns = described->column_count;
-	message.oid = RelationGetRelid(relation);
+	message.oid = RelationGetRelid(target);
 	message.schema = schema != NULL ? describe_name(schema) : pstrdup("");
-	message.name = describe_name(RelationGetRelationName(relation));
-	message.kind = relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE
+	message.name = describe_name(RelationGetRelationName(target));
+	message.kind = target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE
 					   ? PENSTOCK__V1__RELATION__KIND__KIND_PARTITIONED
 					   : PENSTOCK__V1__RELATION__KIND__KIND_TABLE;
 	message.replica_identity = replica_identity(relation);

@@ -38,10 +38,30 @@ emit_init(Emitter *emitter, MemoryContext context, Size flush_bytes)
 	emitter->flush_bytes = flush_bytes;
 }
 
+/* What a large event made the buffer grow to. */
+static void
+give_back(Emitter *emitter)
+{
+	pen_wire_buf *wire = &emitter->wire;
+
+	if (wire->cap <= KEEP_BYTES + emitter->flush_bytes * 2)
+		return;
+	pfree(wire->data);
+	wire->data = NULL;
+	wire->cap = 0;
+}
+
 void
 emit_begin(Emitter *emitter)
 {
 	emitter->wire.len = emitter->complete;
+}
+
+void
+emit_discard(Emitter *emitter)
+{
+	emitter->wire.len = emitter->complete = 0;
+	give_back(emitter);
 }
 
 void
@@ -68,11 +88,5 @@ emit_flush(Emitter *emitter, LogicalDecodingContext *ctx)
 	OutputPluginPrepareWrite(ctx, true);
 	appendBinaryStringInfo(ctx->out, (char *) wire->data, (int) emitter->complete);
 	OutputPluginWrite(ctx, true);
-	wire->len = emitter->complete = 0;
-	if (wire->cap > KEEP_BYTES + emitter->flush_bytes * 2)
-	{
-		pfree(wire->data);
-		wire->data = NULL;
-		wire->cap = 0;
-	}
+	emit_discard(emitter);
 }

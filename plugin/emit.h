@@ -28,4 +28,7 @@ extern void emit_end(Emitter *emitter, LogicalDecodingContext *ctx);
 /* Write what is there as one message. Nothing is written when there is nothing. */
 extern void emit_flush(Emitter *emitter, LogicalDecodingContext *ctx);
 
+/* Drop all that is there, unwritten. */
+extern void emit_discard(Emitter *emitter);
+
 #endif

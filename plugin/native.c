@@ -1,4 +1,4 @@
-/* native.c -- the native format: proto/penstock.proto.
+/* native.c -- the native format: proto/penstock.proto, and what renders it (json.c, text.c).
  * Rows are encoded straight into the buffer: one deform, one pass, no catalog, and nothing
  * allocated but what detoasting and output functions need, in a context that is reset. */
 #include "postgres.h"
@@ -15,64 +15,122 @@
 #include "describe.h"
 #include "penstock.pb-c.h"
 
+/*
+ * An event stands whole in data->events. A rendering format reads it back, and what it makes of it
+ * is what is sent: texts are separated by newlines, since the reader of each write adds one.
+ */
+static void
+end_event(LogicalDecodingContext *ctx, PenstockData *data)
+{
+	pen_wire_buf *out = &data->emitter.wire;
+	pen_narrate_function narrate = data->format->narrate;
+
+	if (narrate != NULL)
+	{
+		pen_wire_reader reader;
+		pen_wire_event event;
+		const char *wrong;
+		Size start;
+
+		pen_wire_reader_init(&reader, data->events->data, data->events->len);
+		if (!pen_wire_read_event(&reader, &event))
+			elog(ERROR, "could not read an event back: %s", reader.error);
+		if (out->len > 0)
+			pen_wire_append(out, "\n", 1);
+		start = out->len;
+		wrong = pen_narrate_follow(&data->narrator, &event);
+		if (wrong == NULL)
+			wrong = narrate(&data->narrator, &event, out);
+		if (wrong != NULL)
+			elog(ERROR, "could not print an event: %s", wrong);
+		if (out->len == start)
+			emit_begin(&data->emitter);
+		else if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
+			render_escape(out, start);
+		emit_discard(&data->scratch);
+	}
+	emit_end(&data->emitter, ctx);
+}
+
 /* ---- session and relation ---- */
 
-static void
+void
+native_message(LogicalDecodingContext *ctx, PenstockData *data, pen_event_kind kind,
+			   const ProtobufCMessage *message)
+{
+	Size len = protobuf_c_message_get_packed_size(message);
+	uint8 *packed = palloc_extended(Max(len, 1), MCXT_ALLOC_HUGE);
+
+	protobuf_c_message_pack(message, packed);
+	pen_wire_write_packed(data->events, kind, packed, len);
+	pfree(packed);
+	end_event(ctx, data);
+}
+
+void
 native_session(LogicalDecodingContext *ctx, PenstockData *data)
 {
 	Penstock__V1__Session session = PENSTOCK__V1__SESSION__INIT;
-	Penstock__V1__Option *options[16];
+	Penstock__V1__Option *options[OPTION_COUNT];
+	bool utf8 = GetDatabaseEncoding() == PG_UTF8;
 	const char *name;
-	char *value;
-	uint8 *packed;
+	const char *value;
 
 	session.protocol_version = data->options.protocol;
 	session.server_version = PG_VERSION_NUM;
 	session.server_encoding = unconstify(char *, pg_encoding_to_char(GetDatabaseEncoding()));
 	session.plugin_version = PENSTOCK_VERSION;
 	session.options = options;
-	for (int i = 0; i < lengthof(options) && options_nth(&data->options, i, &name, &value); i++)
+	/* There may be no transaction, so that no conversion can be looked up. */
+	for (int n = 0; options_nth(&data->options, n, &name, &value); n++)
 	{
-		options[i] = palloc(sizeof(Penstock__V1__Option));
-		penstock__v1__option__init(options[i]);
-		options[i]->name = unconstify(char *, name);
-		options[i]->value = value;
-		session.n_options++;
+		Penstock__V1__Option *option = palloc(sizeof(*option));
+
+		if (*value == '\0')
+			continue;
+		penstock__v1__option__init(option);
+		option->name = unconstify(char *, name);
+		option->value = utf8 ? unconstify(char *, value) : describe_ascii(value);
+		options[session.n_options++] = option;
 	}
-	packed = palloc(penstock__v1__session__get_packed_size(&session));
-	pen_wire_write_packed(&data->emitter.wire, PEN_EVENT_SESSION, packed,
-						  penstock__v1__session__pack(&session, packed));
-	emit_end(&data->emitter, ctx);
+	native_message(ctx, data, PEN_EVENT_SESSION, &session.base);
 }
 
 /* The description was packed without its number, which is the first field: put it before. */
-static void
+void
 native_relation(LogicalDecodingContext *ctx, PenstockData *data, RelationEntry *entry)
 {
-	pen_wire_buf *wire = &data->emitter.wire;
+	pen_wire_buf *wire = data->events;
 	pen_wire_mark mark = pen_wire_begin_event(wire, PEN_EVENT_RELATION, entry->description_len + 2);
 
 	pen_wire_write_relation_number(wire, entry->number);
 	pen_wire_append(wire, entry->description, entry->description_len);
 	pen_wire_end_event(wire, &mark);
-	emit_end(&data->emitter, ctx);
+	end_event(ctx, data);
 }
 
 /* ---- transactions ---- */
 
-static void
+void
 native_begin(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn)
 {
-	pen_wire_write_begin(&data->emitter.wire, txn->xid, txn->final_lsn, compat_commit_time(txn));
-	emit_end(&data->emitter, ctx);
+	pen_wire_write_begin(data->events, txn->xid, txn->final_lsn, compat_commit_time(txn));
+	end_event(ctx, data);
 }
 
-static void
+void
 native_commit(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn,
 			  XLogRecPtr commit_lsn)
 {
-	pen_wire_write_commit(&data->emitter.wire, commit_lsn, txn->end_lsn, compat_commit_time(txn));
-	emit_end(&data->emitter, ctx);
+	pen_wire_write_commit(data->events, commit_lsn, txn->end_lsn, compat_commit_time(txn));
+	end_event(ctx, data);
+}
+
+void
+native_sub_xact(LogicalDecodingContext *ctx, PenstockData *data, TransactionId xid)
+{
+	pen_wire_write_sub_xact(data->events, xid);
+	end_event(ctx, data);
 }
 
 /* ---- values ---- */
@@ -141,36 +199,38 @@ write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Da
 			break;
 		case PEN_ENCODING_OUTPUT:
 		{
-			char *text = OutputFunctionCall(&column->output, value);
+			char *text = OutputFunctionCall(&column->function, value);
 
 			write_text(wire, field, text, strlen(text));
 		}
 		break;
 		case PEN_ENCODING_BINARY:
+		{
+			bytea *sent = SendFunctionCall(&column->function, value);
+
+			pen_wire_write_bytes(wire, field, VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
+		}
+		break;
 		case PEN_ENCODING_UNSPECIFIED:
 			elog(ERROR, "column encoding %d cannot be written", column->encoding);
 	}
 }
 
-/* The columns of one tuple; keys_only leaves out what is not in the replica identity. */
+/* The columns of one row; keys_only leaves out what is not in the replica identity. */
 static void
-write_tuple(PenstockData *data, RelationEntry *entry, Relation relation, HeapTuple tuple,
-			pen_tuple_field field, bool keys_only)
+write_row(pen_wire_buf *wire, RelationEntry *entry, const RowValues *row, pen_tuple_field field,
+		  bool keys_only)
 {
-	pen_wire_buf *wire = &data->emitter.wire;
-
-	heap_deform_tuple(tuple, RelationGetDescr(relation), data->values, data->nulls);
 	for (int i = 0; i < entry->column_count; i++)
 	{
 		ColumnEncoder *column = &entry->columns[i];
-		Datum value = data->values[column->attribute];
+		Datum value = row->values[column->attribute];
 
 		if (keys_only && !column->key)
 			continue;
-		if (data->nulls[column->attribute])
+		if (row->nulls[column->attribute])
 			pen_wire_write_null(wire, field);
-		else if (column->varlena && field == PEN_TUPLE_NEW &&
-				 VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
+		else if (field == PEN_TUPLE_NEW && IS_UNCHANGED(column->varlena, value))
 			pen_wire_write_unchanged(wire, field);
 		else
 			write_value(wire, field, column, value);
@@ -179,63 +239,46 @@ write_tuple(PenstockData *data, RelationEntry *entry, Relation relation, HeapTup
 
 /* ---- changes ---- */
 
-static pen_event_kind
-event_kind(const ReorderBufferChange *change)
+void
+native_change(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn,
+			  RelationEntry *entry, Relation relation, const RowChange *change)
 {
-	switch (change->action)
-	{
-		case REORDER_BUFFER_CHANGE_INSERT:
-			return PEN_EVENT_INSERT;
-		case REORDER_BUFFER_CHANGE_UPDATE:
-			return PEN_EVENT_UPDATE;
-		case REORDER_BUFFER_CHANGE_DELETE:
-			return PEN_EVENT_DELETE;
-		default:
-			elog(ERROR, "unexpected change action %d", (int) change->action);
-	}
-}
+	static const pen_event_kind kinds[] = {
+		[ACTION_INSERT] = PEN_EVENT_INSERT,
+		[ACTION_UPDATE] = PEN_EVENT_UPDATE,
+		[ACTION_DELETE] = PEN_EVENT_DELETE,
+	};
+	pen_wire_buf *wire = data->events;
+	pen_wire_mark mark = pen_wire_begin_event(wire, kinds[change->action], entry->row_guess);
 
-static void
-native_change(LogicalDecodingContext *ctx, PenstockData *data, RelationEntry *entry,
-			  Relation relation, ReorderBufferChange *change)
-{
-	pen_wire_buf *wire = &data->emitter.wire;
-	HeapTuple new_tuple = compat_new_tuple(change);
-	HeapTuple old_tuple = compat_old_tuple(change);
-	pen_event_kind kind = event_kind(change);
-	pen_wire_mark mark = pen_wire_begin_event(wire, kind, entry->row_guess);
-
-	pen_wire_write_relation_number(wire, entry->number);
-	if (kind != PEN_EVENT_DELETE && new_tuple != NULL)
-		write_tuple(data, entry, relation, new_tuple, PEN_TUPLE_NEW, false);
-	if (kind != PEN_EVENT_INSERT && old_tuple != NULL)
-		write_tuple(data, entry, relation, old_tuple, entry->full ? PEN_TUPLE_OLD : PEN_TUPLE_KEY,
-					!entry->full);
+	pen_wire_write_relation_number(wire, data->named[0]->number);
+	if (change->new_row.values != NULL)
+		write_row(wire, entry, &change->new_row, PEN_TUPLE_NEW, false);
+	if (change->old_row.values != NULL)
+		write_row(wire, entry, &change->old_row, entry->full ? PEN_TUPLE_OLD : PEN_TUPLE_KEY,
+				  !entry->full);
 	entry->row_guess = wire->len - mark.start - mark.header;
 	pen_wire_end_event(wire, &mark);
-	emit_end(&data->emitter, ctx);
+	end_event(ctx, data);
 }
 
-static void
+void
 native_truncate(LogicalDecodingContext *ctx, PenstockData *data, RelationEntry *const *entries,
-				int count, ReorderBufferChange *change)
+				int count, bool cascade, bool restart_identity)
 {
 	uint32 *numbers = palloc(sizeof(uint32) * Max(count, 1));
 
 	for (int i = 0; i < count; i++)
 		numbers[i] = entries[i]->number;
-	pen_wire_write_truncate(&data->emitter.wire, numbers, count, change->data.truncate.cascade,
-							change->data.truncate.restart_seqs);
-	emit_end(&data->emitter, ctx);
+	pen_wire_write_truncate(data->events, numbers, count, cascade, restart_identity);
+	end_event(ctx, data);
 }
 
-const Format native_format = {
+const Format format_native = {
 	.name = "native",
 	.binary = true,
-	.session = native_session,
+	.native = true,
 	.begin = native_begin,
 	.commit = native_commit,
-	.relation = native_relation,
 	.change = native_change,
-	.truncate = native_truncate,
 };

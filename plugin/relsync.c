@@ -17,10 +17,13 @@
 
 #include "describe.h"
 #include "filter.h"
+#include "publication.h"
 
 static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL; /* its memory */
+static const PenstockOptions *cache_options = NULL;
 static uint32 last_number = 0;
+static uint32 last_build = 0;
 static long trim_at;
 
 /* So many entries are kept, whatever became of their relations. */
@@ -51,9 +54,34 @@ invalidate_relation(Datum arg, Oid relid)
 		entry->valid = false;
 }
 
+/* A row of pg_namespace or pg_type: only entries that were built from it are concerned. Each
+ * CREATE TABLE comes here, with its row type. */
 static void
-invalidate_all(Datum arg, int cacheid, uint32 hashvalue)
+invalidate_by_hash(Datum arg, int cacheid, uint32 hash)
 {
+	HASH_SEQ_STATUS scan;
+	RelationEntry *entry;
+
+	if (cache == NULL)
+		return;
+	hash_seq_init(&scan, cache);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		bool concerned = hash == 0;
+
+		for (int i = 0; entry->valid && !concerned && i < entry->catalog_hash_count; i++)
+			concerned = entry->catalog_hashes[i] == hash;
+		if (concerned)
+			entry->valid = false;
+	}
+}
+
+static void
+invalidate_publications(Datum arg, int cacheid, uint32 hash)
+{
+	if (cache == NULL || cache_options->publications == NIL)
+		return;
+	publication_invalidate();
 	invalidate_relation(arg, InvalidOid);
 }
 
@@ -65,12 +93,28 @@ forget_cache(void *context)
 		return;
 	cache = NULL;
 	cache_context = NULL;
+	cache_options = NULL;
+}
+
+static void
+register_callbacks(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_by_hash, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, invalidate_by_hash, (Datum) 0);
+	CacheRegisterSyscacheCallback(PUBLICATIONOID, invalidate_publications, (Datum) 0);
+	CacheRegisterSyscacheCallback(PUBLICATIONRELMAP, invalidate_publications, (Datum) 0);
+	compat_register_publication_schemas(invalidate_publications);
+	registered = true;
 }
 
 void
-relsync_init(MemoryContext context)
+relsync_init(MemoryContext context, const PenstockOptions *options)
 {
-	static bool registered = false;
 	MemoryContextCallback *callback;
 	HASHCTL control;
 
@@ -84,60 +128,116 @@ relsync_init(MemoryContext context)
 	control.entrysize = sizeof(RelationEntry);
 	control.hcxt = cache_context;
 	cache = hash_create("penstock relations", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	cache_options = options;
 	last_number = 0;
 	trim_at = KEEP_ENTRIES;
-	if (registered)
-		return;
-	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_all, (Datum) 0);
-	CacheRegisterSyscacheCallback(TYPEOID, invalidate_all, (Datum) 0);
-	registered = true;
+	register_callbacks();
 }
 
 /* ---- building an entry ---- */
 
 static void
-build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, int identity)
+build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, const DescribedColumn *column)
 {
-	Oid base_type = getBaseType(attribute->atttypid);
-	Oid output;
+	Oid function = InvalidOid;
 	bool is_varlena;
 
-	encoder->attribute = attribute->attnum - 1;
-	encoder->encoding = pen_type_encoding(base_type);
+	encoder->attribute = column->attribute;
+	encoder->encoding = column->encoding;
 	encoder->varlena = attribute->attlen == -1;
-	encoder->key = identity > 0;
-	encoder->int2 = base_type == INT2OID;
-	encoder->int4 = base_type == INT4OID;
-	if (encoder->encoding != PEN_ENCODING_OUTPUT)
-		return;
-	getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
-	fmgr_info_cxt(output, &encoder->output, CurrentMemoryContext);
+	encoder->key = column->identity > 0;
+	encoder->int2 = column->base_type == INT2OID;
+	encoder->int4 = column->base_type == INT4OID;
+	if (encoder->encoding == PEN_ENCODING_OUTPUT)
+		getTypeOutputInfo(column->type, &function, &is_varlena);
+	else if (encoder->encoding == PEN_ENCODING_BINARY)
+		getTypeBinaryOutputInfo(column->base_type, &function, &is_varlena);
+	if (OidIsValid(function))
+		fmgr_info_cxt(function, &encoder->function, CurrentMemoryContext);
+}
+
+/* Of the catalog rows whose change does not invalidate the relation itself: schemas and types. */
+static void
+remember_catalogs(RelationEntry *entry, const RelationDescription *described, Relation relation,
+				  Relation target)
+{
+	int n = 0;
+
+	entry->catalog_hashes =
+		MemoryContextAlloc(entry->context, sizeof(uint32) * (2 + 2 * described->column_count));
+	entry->catalog_hashes[n++] =
+		GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(RelationGetNamespace(relation)));
+	entry->catalog_hashes[n++] =
+		GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(RelationGetNamespace(target)));
+	for (int i = 0; i < described->column_count; i++)
+	{
+		entry->catalog_hashes[n++] =
+			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(described->columns[i].type));
+		entry->catalog_hashes[n++] =
+			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(described->columns[i].base_type));
+	}
+	entry->catalog_hash_count = n;
 }
 
 /* Everything but sent and number; what lasts in the entry's own context, what does not in the
  * caller's, which is reset after each change. */
 static void
-build_entry(RelationEntry *entry, Relation relation)
+build_from(RelationEntry *entry, const SentRelation *sent, Relation relation, Relation target)
 {
-	TupleDesc desc = RelationGetDescr(relation);
 	RelationDescription described;
 	MemoryContext old_context;
+	bool filters_rows = false;
 
-	describe_relation(&described, relation);
+	memset(&described, 0, sizeof(described));
+	if (sent->actions != 0)
+		describe_relation(&described, cache_options, sent, relation, target);
+	remember_catalogs(entry, &described, relation, target);
 	old_context = MemoryContextSwitchTo(entry->context);
-	entry->filtered = !filter_relation(relation);
 	entry->full = relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
 	entry->columns = palloc0(sizeof(ColumnEncoder) * Max(described.column_count, 1));
 	entry->column_count = described.column_count;
 	for (int i = 0; i < described.column_count; i++)
-		build_encoder(&entry->columns[i], TupleDescAttr(desc, described.attributes[i]),
-					  described.identity[i]);
+		build_encoder(&entry->columns[i],
+					  TupleDescAttr(RelationGetDescr(relation), described.columns[i].attribute),
+					  &described.columns[i]);
+	for (int action = 0; action < ROW_ACTION_COUNT; action++)
+		filters_rows |= sent->row_filters[action] != NULL;
+	if (filters_rows && sent->actions != 0)
+	{
+		int natts = RelationGetDescr(target)->natts;
+		int *source = palloc(sizeof(int) * Max(natts, 1));
+
+		memcpy(source, described.source, sizeof(int) * natts);
+		entry->row_filter = row_filter_new(sent, RelationGetDescr(target), source);
+	}
 	entry->description = palloc(Max(described.packed_len, 1));
 	entry->description_len = described.packed_len;
-	memcpy(entry->description, described.packed, described.packed_len);
+	if (described.packed_len > 0)
+		memcpy(entry->description, described.packed, described.packed_len);
 	entry->row_guess = 64;
 	MemoryContextSwitchTo(old_context);
+}
+
+static void
+build_entry(RelationEntry *entry, Relation relation)
+{
+	SentRelation sent;
+
+	filter_relation(cache_options, relation, &sent);
+	entry->actions = sent.actions;
+	entry->send_as = sent.send_as;
+	entry->build = ++last_build;
+	if (sent.send_as == RelationGetRelid(relation))
+		build_from(entry, &sent, relation, relation);
+	else
+	{
+		Relation target = RelationIdGetRelation(sent.send_as);
+
+		if (!RelationIsValid(target))
+			elog(ERROR, "could not open relation with OID %u", sent.send_as);
+		build_from(entry, &sent, relation, target);
+		RelationClose(target);
+	}
 }
 
 static bool
@@ -155,9 +255,11 @@ rebuild_entry(RelationEntry *entry, Relation relation)
 
 	memset(&fresh, 0, sizeof(fresh));
 	fresh.relid = entry->relid;
-	fresh.context = AllocSetContextCreate(cache_context, "penstock relation", ALLOCSET_SMALL_SIZES);
-	/* An error in here leaves a context behind, until the cache goes: no more than that. */
+	/* Until it is whole it belongs to the change, so that an error takes it away. */
+	fresh.context =
+		AllocSetContextCreate(CurrentMemoryContext, "penstock relation", ALLOCSET_SMALL_SIZES);
 	build_entry(&fresh, relation);
+	MemoryContextSetParent(fresh.context, cache_context);
 	if (entry->context != NULL && same_description(entry, &fresh))
 	{
 		fresh.sent = entry->sent;
@@ -190,10 +292,9 @@ relsync_trim(void)
 	trim_at = Max(KEEP_ENTRIES, 2 * hash_get_num_entries(cache));
 }
 
-RelationEntry *
-relsync_get(Relation relation)
+static RelationEntry *
+find_entry(Oid relid)
 {
-	Oid relid = RelationGetRelid(relation);
 	bool found;
 	RelationEntry *entry = hash_search(cache, &relid, HASH_ENTER, &found);
 
@@ -202,6 +303,41 @@ relsync_get(Relation relation)
 		memset(entry, 0, sizeof(*entry));
 		entry->relid = relid;
 	}
+	return entry;
+}
+
+/* The entry of an ancestor, which the caller has not opened. */
+static RelationEntry *
+get_ancestor(Oid relid)
+{
+	RelationEntry *entry = find_entry(relid);
+
+	if (!entry->valid)
+	{
+		Relation relation = RelationIdGetRelation(relid);
+
+		if (!RelationIsValid(relation))
+			elog(ERROR, "could not open relation with OID %u", relid);
+		rebuild_entry(entry, relation);
+		entry->valid = true;
+		RelationClose(relation);
+	}
+	return entry;
+}
+
+RelationEntry *
+relsync_get(Relation relation)
+{
+	RelationEntry *entry = find_entry(RelationGetRelid(relation));
+	uint32 ancestor_build = 0;
+
+	/* What an ancestor is called now is no change of the partition. */
+	if (entry->valid && entry->send_as != entry->relid)
+	{
+		ancestor_build = get_ancestor(entry->send_as)->build;
+		if (ancestor_build != entry->send_as_build)
+			entry->valid = false;
+	}
 	if (!entry->valid)
 	{
 		/*
@@ -209,7 +345,46 @@ relsync_get(Relation relation)
 		 * does not see yet, or comes again before the row that follows it.
 		 */
 		rebuild_entry(entry, relation);
+		if (entry->send_as != entry->relid)
+			entry->send_as_build = get_ancestor(entry->send_as)->build;
 		entry->valid = true;
 	}
 	return entry;
+}
+
+RelationEntry *
+relsync_described_by(RelationEntry *entry)
+{
+	RelationEntry *ancestor;
+
+	if (entry->send_as == entry->relid)
+		return entry;
+	ancestor = get_ancestor(entry->send_as);
+	return same_description(entry, ancestor) ? ancestor : entry;
+}
+
+static void *
+palloc_for_protobuf(void *context, size_t size)
+{
+	return MemoryContextAllocExtended(context, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+}
+
+static void
+pfree_for_protobuf(void *context, void *pointer)
+{
+	if (pointer != NULL)
+		pfree(pointer);
+}
+
+const Penstock__V1__Relation *
+relsync_message(RelationEntry *entry)
+{
+	ProtobufCAllocator allocator = {palloc_for_protobuf, pfree_for_protobuf, entry->context};
+
+	if (entry->message == NULL)
+		entry->message =
+			penstock__v1__relation__unpack(&allocator, entry->description_len, entry->description);
+	if (entry->message == NULL)
+		elog(ERROR, "could not read the description of relation %u", entry->relid);
+	return entry->message;
 }

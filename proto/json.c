@@ -355,30 +355,103 @@ put_unchanged(pen_wire_buf *buf, const pen_json_relation *relation, const pen_tu
 
 /* ---- objects ---- */
 
-/* {"op":…,"xid":…,"lsn":…,"time":… and for changes "seq":… */
-static const char *
-put_head(pen_wire_buf *buf, const char *op, const pen_json_head *head, bool sequence)
+static void
+put_member(pen_wire_buf *buf, const char *name)
 {
-	char time[PEN_PRINT_MAX];
-	size_t n = pen_print_moment(time, head->commit_time);
+	PUT_LITERAL(buf, ",\"");
+	pen_wire_append(buf, name, strlen(name));
+	PUT_LITERAL(buf, "\":");
+}
+
+static void
+put_number_member(pen_wire_buf *buf, const char *name, uint64_t value)
+{
+	put_member(buf, name);
+	put_unsigned(buf, value);
+}
+
+static void
+put_lsn_member(pen_wire_buf *buf, const char *name, uint64_t lsn)
+{
+	put_member(buf, name);
+	put_lsn(buf, lsn);
+}
+
+static void
+put_truth_member(pen_wire_buf *buf, const char *name, bool value)
+{
+	put_member(buf, name);
+	if (value)
+		PUT_LITERAL(buf, "true");
+	else
+		PUT_LITERAL(buf, "false");
+}
+
+static const char *
+put_text_member(pen_wire_buf *buf, const char *name, const char *text)
+{
+	put_member(buf, name);
+	return put_string(buf, text, strlen(text));
+}
+
+static const char *
+put_time_member(pen_wire_buf *buf, const char *name, int64_t time)
+{
+	char text[PEN_PRINT_MAX];
+	size_t n = pen_print_moment(text, time);
 
 	if (n == 0)
 		return "a commit time is out of range";
+	put_member(buf, name);
+	PUT_LITERAL(buf, "\"");
+	pen_wire_append(buf, text, n);
+	PUT_LITERAL(buf, "\"");
+	return NULL;
+}
+
+/* A string where the bytes can be one, which a NUL cannot; else {"bytes":…}. */
+static const char *
+put_bytes_member(pen_wire_buf *buf, const char *name, pen_json_bytes bytes)
+{
+	put_member(buf, name);
+	if (bytes.len == 0 ||
+		(memchr(bytes.data, 0, bytes.len) == NULL && pen_utf8_valid(bytes.data, bytes.len)))
+		return put_string(buf, bytes.data, bytes.len);
+	PUT_LITERAL(buf, "{\"bytes\":");
+	put_hex_string(buf, bytes.data, bytes.len);
+	PUT_LITERAL(buf, "}");
+	return NULL;
+}
+
+static void
+put_op(pen_wire_buf *buf, const char *op)
+{
 	PUT_LITERAL(buf, "{\"op\":\"");
 	pen_wire_append(buf, op, strlen(op));
-	PUT_LITERAL(buf, "\",\"xid\":");
-	put_unsigned(buf, head->xid);
-	PUT_LITERAL(buf, ",\"lsn\":");
-	put_lsn(buf, head->commit_lsn);
-	PUT_LITERAL(buf, ",\"time\":\"");
-	pen_wire_append(buf, time, n);
 	PUT_LITERAL(buf, "\"");
+}
+
+/* {"op":…,"xid":…,"lsn":…,"time":… and for changes "seq":…; streamed: {"op":…,"xid":…,"subxid":… */
+static const char *
+put_head(pen_wire_buf *buf, const char *op, const pen_json_head *head, bool sequence)
+{
+	put_op(buf, op);
+	put_number_member(buf, "xid", head->xid);
+	if (head->streamed)
+	{
+		if (head->subxid != 0 && head->subxid != head->xid)
+			put_number_member(buf, "subxid", head->subxid);
+		return NULL;
+	}
+	put_lsn_member(buf, "lsn", head->commit_lsn);
 	if (sequence)
 	{
-		PUT_LITERAL(buf, ",\"seq\":");
-		put_unsigned(buf, head->sequence);
+		const char *error = put_time_member(buf, "time", head->commit_time);
+
+		put_number_member(buf, "seq", head->sequence);
+		return error;
 	}
-	return NULL;
+	return put_time_member(buf, "time", head->commit_time);
 }
 
 const char *
@@ -397,8 +470,7 @@ pen_json_commit(pen_wire_buf *buf, const pen_json_head *head, uint64_t end_lsn)
 	size_t start = buf->len;
 	const char *error = put_head(buf, "commit", head, false);
 
-	PUT_LITERAL(buf, ",\"end_lsn\":");
-	put_lsn(buf, end_lsn);
+	put_lsn_member(buf, "end_lsn", end_lsn);
 	PUT_LITERAL(buf, "}");
 	return finish(buf, start, error);
 }
@@ -493,15 +565,175 @@ pen_json_truncate_end(pen_wire_buf *buf, bool cascade, bool restart_identity)
 {
 	size_t start = buf->len;
 
-	PUT_LITERAL(buf, "],\"cascade\":");
-	if (cascade)
-		PUT_LITERAL(buf, "true");
-	else
-		PUT_LITERAL(buf, "false");
-	PUT_LITERAL(buf, ",\"restart_identity\":");
-	if (restart_identity)
-		PUT_LITERAL(buf, "true}");
-	else
-		PUT_LITERAL(buf, "false}");
+	PUT_LITERAL(buf, "]");
+	put_truth_member(buf, "cascade", cascade);
+	put_truth_member(buf, "restart_identity", restart_identity);
+	PUT_LITERAL(buf, "}");
 	return finish(buf, start, NULL);
+}
+
+/* ---- tables ---- */
+
+/* {"name":…,…}: what is not so, as a position in no key, is left out. */
+static const char *
+put_column(pen_wire_buf *buf, const pen_json_relation *relation, uint32_t index)
+{
+	pen_json_column column;
+	pen_json_type type;
+	const char *error;
+
+	relation->describe(relation->columns, index, &column);
+	relation->describe_type(relation->columns, index, &type);
+	PUT_LITERAL(buf, "{\"name\":");
+	error = put_string(buf, column.name, strlen(column.name));
+	if (error == NULL)
+		error = put_text_member(buf, "type", type.name);
+	if (error == NULL)
+		error = put_text_member(buf, "type_schema", type.schema);
+	put_number_member(buf, "type_oid", type.oid);
+	if (column.base_type_oid != type.oid)
+		put_number_member(buf, "base_type_oid", column.base_type_oid);
+	if (type.typmod >= 0)
+		put_number_member(buf, "typmod", (uint64_t) type.typmod);
+	put_number_member(buf, "attnum", type.attnum);
+	put_truth_member(buf, "not_null", type.not_null);
+	if (type.primary_key != 0)
+		put_number_member(buf, "primary_key", type.primary_key);
+	if (type.identity != 0)
+		put_number_member(buf, "identity", type.identity);
+	if (type.generated)
+		put_truth_member(buf, "generated", true);
+	PUT_LITERAL(buf, "}");
+	return error;
+}
+
+const char *
+pen_json_write_relation(pen_wire_buf *buf, const pen_json_relation *relation)
+{
+	size_t start = buf->len;
+	const char *error;
+
+	put_op(buf, "relation");
+	PUT_LITERAL(buf, ",");
+	error = put_table(buf, relation->schema, relation->name);
+	put_number_member(buf, "oid", relation->oid);
+	put_truth_member(buf, "partitioned", relation->partitioned);
+	if (error == NULL)
+		error = put_text_member(buf, "replica_identity", relation->replica_identity);
+	put_member(buf, "columns");
+	PUT_LITERAL(buf, "[");
+	for (uint32_t i = 0; error == NULL && i < relation->column_count; i++)
+	{
+		if (i > 0)
+			PUT_LITERAL(buf, ",");
+		error = put_column(buf, relation, i);
+	}
+	PUT_LITERAL(buf, "]}");
+	return finish(buf, start, error);
+}
+
+/* ---- messages, origins, streams, prepared transactions ---- */
+
+const char *
+pen_json_write_message(pen_wire_buf *buf, const pen_json_message *message)
+{
+	size_t start = buf->len;
+	const char *error = NULL;
+
+	if (message->head != NULL)
+		error = put_head(buf, "message", message->head, true);
+	else
+		put_op(buf, "message");
+	put_lsn_member(buf, "message_lsn", message->lsn);
+	put_truth_member(buf, "transactional", message->head != NULL);
+	if (error == NULL)
+		error = put_bytes_member(buf, "prefix", message->prefix);
+	if (error == NULL)
+		error = put_bytes_member(buf, "content", message->content);
+	PUT_LITERAL(buf, "}");
+	return finish(buf, start, error);
+}
+
+const char *
+pen_json_write_origin(pen_wire_buf *buf, const pen_json_head *head, pen_json_bytes name,
+					  uint64_t origin_lsn)
+{
+	size_t start = buf->len;
+	const char *error = put_head(buf, "origin", head, false);
+
+	if (error == NULL)
+		error = put_bytes_member(buf, "name", name);
+	if (!head->streamed)
+		put_lsn_member(buf, "origin_lsn", origin_lsn);
+	PUT_LITERAL(buf, "}");
+	return finish(buf, start, error);
+}
+
+/* The part that ends of all kinds but those of a stream's parts have. */
+static const char *
+put_record(pen_wire_buf *buf, pen_event_kind kind, const pen_json_boundary *boundary)
+{
+	const char *error = NULL;
+
+	if (kind != PEN_EVENT_STREAM_COMMIT)
+		error = put_bytes_member(buf, "gid", boundary->gid);
+	if (kind == PEN_EVENT_ROLLBACK_PREPARED)
+		put_lsn_member(buf, "prepare_end_lsn", boundary->prepare_end_lsn);
+	else
+		put_lsn_member(buf, "lsn", boundary->lsn);
+	if (error == NULL && kind == PEN_EVENT_ROLLBACK_PREPARED)
+		error = put_time_member(buf, "prepare_time", boundary->prepare_time);
+	if (error == NULL)
+		error = put_time_member(buf, "time", boundary->time);
+	put_lsn_member(buf, "end_lsn", boundary->end_lsn);
+	return error;
+}
+
+static const char *
+boundary_op(pen_event_kind kind)
+{
+	switch (kind)
+	{
+		case PEN_EVENT_STREAM_START:
+			return "stream_start";
+		case PEN_EVENT_STREAM_STOP:
+			return "stream_stop";
+		case PEN_EVENT_STREAM_ABORT:
+			return "stream_abort";
+		case PEN_EVENT_STREAM_COMMIT:
+			return "stream_commit";
+		case PEN_EVENT_STREAM_PREPARE:
+			return "stream_prepare";
+		case PEN_EVENT_BEGIN_PREPARE:
+			return "begin_prepare";
+		case PEN_EVENT_PREPARE:
+			return "prepare";
+		case PEN_EVENT_COMMIT_PREPARED:
+			return "commit_prepared";
+		case PEN_EVENT_ROLLBACK_PREPARED:
+			return "rollback_prepared";
+		default:
+			return NULL;
+	}
+}
+
+const char *
+pen_json_write_boundary(pen_wire_buf *buf, pen_event_kind kind, const pen_json_boundary *boundary)
+{
+	size_t start = buf->len;
+	const char *op = boundary_op(kind);
+	const char *error = NULL;
+
+	if (op == NULL)
+		return "an event is not the begin or end of a part of a transaction";
+	put_op(buf, op);
+	put_number_member(buf, "xid", boundary->xid);
+	if (kind == PEN_EVENT_STREAM_START)
+		put_truth_member(buf, "first", boundary->first);
+	else if (kind == PEN_EVENT_STREAM_ABORT)
+		put_number_member(buf, "subxid", boundary->subxid);
+	else if (kind != PEN_EVENT_STREAM_STOP)
+		error = put_record(buf, kind, boundary);
+	PUT_LITERAL(buf, "}");
+	return finish(buf, start, error);
 }

@@ -17,7 +17,6 @@ enum
 #define TAG(field, type)    ((uint8_t) ((field) << 3 | (type)))
 #define TAG_RELATION_NUMBER TAG(1, WIRE_VARINT)
 #define VARINT_MAX_BYTES    10
-#define EVENT_HEADER_MAX    (2 + 2 * VARINT_MAX_BYTES)
 
 /* ---- buffer and primitive fields ---- */
 
@@ -229,13 +228,21 @@ take_tag(pen_wire_reader *reader, uint8_t tag)
 
 /* ---- the frame of an event ---- */
 
+/* Fields past 15 have a tag of two bytes. */
+static inline size_t
+event_tag_size(pen_event_kind kind)
+{
+	return kind <= 15 ? 1 : 2;
+}
+
 pen_wire_mark
 pen_wire_begin_event(pen_wire_buf *buf, pen_event_kind kind, size_t body_guess)
 {
 	pen_wire_mark mark = {.start = buf->len, .kind = kind};
+	size_t tag_size = event_tag_size(kind);
 	size_t body_len_size = varint_size(body_guess);
 
-	mark.header = 2 + body_len_size + varint_size(1 + body_len_size + body_guess);
+	mark.header = 1 + tag_size + body_len_size + varint_size(tag_size + body_len_size + body_guess);
 	if (pen_wire_reserve(buf, mark.header))
 		buf->len += mark.header;
 	return mark;
@@ -244,14 +251,17 @@ pen_wire_begin_event(pen_wire_buf *buf, pen_event_kind kind, size_t body_guess)
 void
 pen_wire_end_event(pen_wire_buf *buf, const pen_wire_mark *mark)
 {
+	size_t tag_size = event_tag_size(mark->kind);
 	size_t body;
+	size_t inner;
 	size_t header;
 	uint8_t *p;
 
 	if (buf->failed)
 		return;
 	body = buf->len - mark->start - mark->header;
-	header = 2 + varint_size(body) + varint_size(1 + varint_size(body) + body);
+	inner = tag_size + varint_size(body) + body;
+	header = 1 + varint_size(inner) + inner - body;
 	if (header != mark->header)
 	{
 		if (header > mark->header && !pen_wire_reserve(buf, header - mark->header))
@@ -262,8 +272,8 @@ pen_wire_end_event(pen_wire_buf *buf, const pen_wire_mark *mark)
 	}
 	p = buf->data + mark->start;
 	*p++ = PEN_WIRE_EVENT_TAG;
-	p = put_varint(p, 1 + varint_size(body) + body);
-	*p++ = TAG(mark->kind, WIRE_LEN);
+	p = put_varint(p, inner);
+	p = put_varint(p, (uint64_t) mark->kind << 3 | WIRE_LEN);
 	put_varint(p, body);
 }
 
@@ -281,7 +291,7 @@ static bool
 read_event_frame(pen_wire_reader *reader, pen_wire_event *event, pen_wire_reader *body)
 {
 	pen_wire_reader outer;
-	uint8_t tag;
+	uint64_t tag;
 
 	if (reader->error != NULL)
 		return false;
@@ -291,8 +301,10 @@ read_event_frame(pen_wire_reader *reader, pen_wire_event *event, pen_wire_reader
 		return false;
 	if (outer.pos == outer.end)
 		return fail(reader, "an event is empty");
-	tag = *outer.pos++;
-	if ((tag & 7) != WIRE_LEN || tag >> 3 < PEN_EVENT_SESSION || tag >> 3 > PEN_EVENT_TRUNCATE)
+	if (!pen_wire_read_varint(&outer, &tag))
+		return fail(reader, outer.error);
+	if ((tag & 7) != WIRE_LEN || tag >> 3 < PEN_EVENT_SESSION ||
+		tag >> 3 > PEN_EVENT_ROLLBACK_PREPARED)
 		return fail(reader, "an event is of an unknown kind");
 	if (!read_span(&outer, body))
 		return fail(reader, outer.error);
@@ -457,6 +469,23 @@ read_truncate(pen_wire_reader *body, pen_wire_event *event)
 	if (take_tag(body, TAG(3, WIRE_VARINT)) && !read_bool(body, &event->truncate.restart_identity))
 		return false;
 	return true;
+}
+
+void
+pen_wire_write_sub_xact(pen_wire_buf *buf, uint32_t xid)
+{
+	pen_wire_mark mark = pen_wire_begin_event(buf, PEN_EVENT_SUB_XACT, 6);
+
+	pen_wire_write_varint(buf, TAG(1, WIRE_VARINT));
+	pen_wire_write_varint(buf, xid);
+	pen_wire_end_event(buf, &mark);
+}
+
+static bool
+read_sub_xact(pen_wire_reader *body, pen_wire_event *event)
+{
+	event->sub_xact.xid = 0;
+	return !take_tag(body, TAG(1, WIRE_VARINT)) || read_uint32(body, &event->sub_xact.xid);
 }
 
 /* ---- values ---- */
@@ -745,9 +774,6 @@ pen_wire_read_event(pen_wire_reader *reader, pen_wire_event *event)
 		return false;
 	switch (event->kind)
 	{
-		case PEN_EVENT_SESSION:
-		case PEN_EVENT_RELATION:
-			return true; /* protobuf-c reads these from event->body */
 		case PEN_EVENT_BEGIN:
 			ok = read_begin(&body, event);
 			break;
@@ -762,6 +788,11 @@ pen_wire_read_event(pen_wire_reader *reader, pen_wire_event *event)
 		case PEN_EVENT_TRUNCATE:
 			ok = read_truncate(&body, event);
 			break;
+		case PEN_EVENT_SUB_XACT:
+			ok = read_sub_xact(&body, event);
+			break;
+		default:
+			return true; /* protobuf-c reads the others from event->body */
 	}
 	if (!ok)
 		return fail(reader, body.error);

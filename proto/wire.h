@@ -1,5 +1,6 @@
 /* wire.h -- the wire format by hand: what is per row, written and read without allocation.
- * Everything that is not per row (Session, Relation) goes through protobuf-c's generated code.
+ * Everything that is not per row (Session, Relation, Message, streams, prepared transactions) goes
+ * through protobuf-c's generated code.
  *
  * Shared by the plugin and the consumer, so it knows neither palloc nor malloc: a buffer grows
  * through the function that its owner put in it. write_x stands above read_x in wire.c, with the
@@ -12,13 +13,14 @@
 #include <stdint.h>
 
 #define PEN_PROTOCOL_VERSION_MIN 1
-#define PEN_PROTOCOL_VERSION_MAX 1
+#define PEN_PROTOCOL_VERSION_MAX 2
 
 /* The tag bytes that frame a stream. */
 #define PEN_WIRE_EVENT_TAG   0x12 /* Batch.events */
 #define PEN_WIRE_NEWLINE_TAG 0x0A /* written by pg_recvlogical after each message */
 
-/* The fields of Event. */
+/* The fields of Event; those from MESSAGE on need PEN_PROTOCOL_VERSION_EXTENDED. */
+#define PEN_PROTOCOL_VERSION_EXTENDED 2
 typedef enum pen_event_kind
 {
 	PEN_EVENT_SESSION = 1,
@@ -28,7 +30,19 @@ typedef enum pen_event_kind
 	PEN_EVENT_INSERT = 5,
 	PEN_EVENT_UPDATE = 6,
 	PEN_EVENT_DELETE = 7,
-	PEN_EVENT_TRUNCATE = 8
+	PEN_EVENT_TRUNCATE = 8,
+	PEN_EVENT_MESSAGE = 9,
+	PEN_EVENT_ORIGIN = 10,
+	PEN_EVENT_STREAM_START = 11,
+	PEN_EVENT_STREAM_STOP = 12,
+	PEN_EVENT_STREAM_ABORT = 13,
+	PEN_EVENT_STREAM_COMMIT = 14,
+	PEN_EVENT_SUB_XACT = 15,
+	PEN_EVENT_STREAM_PREPARE = 16,
+	PEN_EVENT_BEGIN_PREPARE = 17,
+	PEN_EVENT_PREPARE = 18,
+	PEN_EVENT_COMMIT_PREPARED = 19,
+	PEN_EVENT_ROLLBACK_PREPARED = 20
 } pen_event_kind;
 
 /* The fields of Insert, Update and Delete that hold Values. */
@@ -129,6 +143,7 @@ extern void pen_wire_write_commit(pen_wire_buf *buf, uint64_t commit_lsn, uint64
 								  int64_t commit_time);
 extern void pen_wire_write_truncate(pen_wire_buf *buf, const uint32_t *relations, size_t count,
 									bool cascade, bool restart_identity);
+extern void pen_wire_write_sub_xact(pen_wire_buf *buf, uint32_t xid);
 
 /* Inside an Insert, Update or Delete: first the relation's number, then Values, NEW before KEY or
  * OLD. */
@@ -162,7 +177,7 @@ typedef struct pen_wire_reader
 typedef struct pen_wire_event
 {
 	pen_event_kind kind;
-	const uint8_t *body; /* the event's own message: for protobuf-c (Session, Relation) */
+	const uint8_t *body; /* the event's own message: what has no member below is for protobuf-c */
 	size_t body_len;
 	union
 	{
@@ -192,6 +207,10 @@ typedef struct pen_wire_event
 			bool cascade;
 			bool restart_identity;
 		} truncate;
+		struct
+		{
+			uint32_t xid;
+		} sub_xact;
 	};
 } pen_wire_event;
 

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "decode/schema.h"
 #include "event/relation.h"
+#include "narrate.h"
 #include "penstock.pb-c.h"
 #include "print.h"
 #include "types.h"
@@ -16,16 +18,37 @@ struct pen_decoder
 	pen_schema schema;
 	Penstock__V1__Session *session; /* NULL: none yet */
 	penstock_transaction transaction;
-	uint64_t sequence;
-	bool in_transaction;
+	pen_narrator narrator; /* its head is that of the open transaction or part */
+	ProtobufCAllocator allocator;
+	pen_arena unpacked; /* what the narrator allocates for the present event */
 	const penstock_relation **truncated;
 	size_t truncated_size;
 };
 
+static void *
+allocate(void *arena, size_t size)
+{
+	return pen_arena_alloc(arena, size);
+}
+
+/* The arena goes as a whole. */
+static void
+release(void *arena, void *pointer)
+{
+	(void) arena;
+	(void) pointer;
+}
+
 pen_decoder *
 pen_decoder_new(void)
 {
-	return calloc(1, sizeof(pen_decoder));
+	pen_decoder *decoder = calloc(1, sizeof(*decoder));
+
+	if (decoder == NULL)
+		return NULL;
+	decoder->allocator = (ProtobufCAllocator){allocate, release, &decoder->unpacked};
+	decoder->narrator.allocator = &decoder->allocator;
+	return decoder;
 }
 
 void
@@ -34,7 +57,8 @@ pen_decoder_reset(pen_decoder *decoder)
 	pen_schema_reset(&decoder->schema);
 	penstock__v1__session__free_unpacked(decoder->session, NULL);
 	decoder->session = NULL;
-	decoder->in_transaction = false;
+	decoder->narrator.in_transaction = false;
+	pen_arena_reset(&decoder->unpacked);
 }
 
 void
@@ -61,7 +85,13 @@ pen_decoder_option(const pen_decoder *decoder, const char *name)
 bool
 pen_decoder_in_transaction(const pen_decoder *decoder)
 {
-	return decoder->in_transaction;
+	return decoder->narrator.in_transaction;
+}
+
+pen_narrator *
+pen_decoder_narrator(pen_decoder *decoder)
+{
+	return &decoder->narrator;
 }
 
 /* ---- events without rows ---- */
@@ -98,15 +128,13 @@ decode_session(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *ou
 static penstock_status
 decode_begin(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out, pen_error *error)
 {
-	if (decoder->in_transaction)
+	if (decoder->narrator.in_transaction)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "transaction %u begins inside of transaction %u", wire->begin.xid,
 							 decoder->transaction.xid);
 	decoder->transaction = (penstock_transaction){.xid = wire->begin.xid,
 												  .commit_lsn = wire->begin.commit_lsn,
 												  .commit_time = wire->begin.commit_time};
-	decoder->sequence = 0;
-	decoder->in_transaction = true;
 	out->event.kind = PENSTOCK_BEGIN;
 	return PENSTOCK_OK;
 }
@@ -125,7 +153,6 @@ decode_commit(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out
 			(uint32_t) decoder->transaction.commit_lsn);
 	decoder->transaction.end_lsn = wire->commit.end_lsn;
 	decoder->transaction.commit_time = wire->commit.commit_time;
-	decoder->in_transaction = false;
 	out->event.kind = PENSTOCK_COMMIT;
 	return PENSTOCK_OK;
 }
@@ -242,6 +269,12 @@ decode_change(pen_decoder *decoder, const pen_wire_event *wire, pen_decoded *out
 
 /* ---- any event ---- */
 
+static bool
+is_change(pen_event_kind kind)
+{
+	return kind >= PEN_EVENT_INSERT && kind <= PEN_EVENT_TRUNCATE;
+}
+
 static penstock_status
 check_order(const pen_decoder *decoder, pen_event_kind kind, pen_error *error)
 {
@@ -251,10 +284,56 @@ check_order(const pen_decoder *decoder, pen_event_kind kind, pen_error *error)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "the stream does not begin with a session event: its start is "
 							 "missing, or it was not written by the plugin penstock");
-	if (kind >= PEN_EVENT_INSERT || kind == PEN_EVENT_COMMIT)
-		if (!decoder->in_transaction)
+	if (is_change(kind) || kind == PEN_EVENT_COMMIT)
+		if (!decoder->narrator.in_transaction)
 			return pen_error_set(error, PENSTOCK_E_DATA, "a %s stands outside of a transaction",
 								 kind == PEN_EVENT_COMMIT ? "commit" : "change");
+	return PENSTOCK_OK;
+}
+
+/* What is in the event; its place in the stream has been looked at, but for begin and commit. */
+static penstock_status
+decode_content(pen_decoder *decoder, pen_decoded *out, pen_error *error)
+{
+	switch (out->kind)
+	{
+		case PEN_EVENT_SESSION:
+			return decode_session(decoder, &out->wire, out, error);
+		case PEN_EVENT_BEGIN:
+			return decode_begin(decoder, &out->wire, out, error);
+		case PEN_EVENT_COMMIT:
+			return decode_commit(decoder, &out->wire, out, error);
+		case PEN_EVENT_RELATION:
+			return pen_schema_add(&decoder->schema, out->wire.body, out->wire.body_len,
+								  &out->event.relation, error);
+		case PEN_EVENT_INSERT:
+		case PEN_EVENT_UPDATE:
+		case PEN_EVENT_DELETE:
+			return decode_change(decoder, &out->wire, out, error);
+		case PEN_EVENT_TRUNCATE:
+		{
+			pen_wire_event wire = out->wire; /* reading it consumes it */
+
+			return decode_truncate(decoder, &wire, out, error);
+		}
+		default:
+			return PENSTOCK_OK;
+	}
+}
+
+/* Follow the stream: streamed and prepared transactions are known by their xid at least. */
+static penstock_status
+follow(pen_decoder *decoder, pen_decoded *out, pen_error *error)
+{
+	const pen_json_head *head = &decoder->narrator.head;
+	const char *wrong = pen_narrate_follow(&decoder->narrator, &out->wire);
+
+	if (wrong != NULL)
+		return pen_error_set(error, PENSTOCK_E_DATA, "%s", wrong);
+	if (out->kind == PEN_EVENT_BEGIN_PREPARE || out->kind == PEN_EVENT_STREAM_START)
+		decoder->transaction = (penstock_transaction){
+			.xid = head->xid, .commit_lsn = head->commit_lsn, .commit_time = head->commit_time};
+	out->event.sequence = is_change(out->kind) ? head->sequence : 0;
 	return PENSTOCK_OK;
 }
 
@@ -264,32 +343,15 @@ pen_decode_event(pen_decoder *decoder, pen_wire_reader *reader, pen_decoded *out
 	pen_wire_event wire;
 	penstock_status status;
 
+	pen_arena_reset(&decoder->unpacked);
 	if (!pen_wire_read_event(reader, &wire))
 		return pen_error_set(error, PENSTOCK_E_DATA, "damaged input: %s",
 							 reader->error != NULL ? reader->error : "an event is cut off");
 	status = check_order(decoder, wire.kind, error);
 	if (status < 0)
 		return status;
-	*out = (pen_decoded){.kind = wire.kind, .event.transaction = &decoder->transaction};
-	if (wire.kind >= PEN_EVENT_INSERT)
-		out->event.sequence = ++decoder->sequence;
-	switch (wire.kind)
-	{
-		case PEN_EVENT_SESSION:
-			return decode_session(decoder, &wire, out, error);
-		case PEN_EVENT_BEGIN:
-			return decode_begin(decoder, &wire, out, error);
-		case PEN_EVENT_COMMIT:
-			return decode_commit(decoder, &wire, out, error);
-		case PEN_EVENT_RELATION:
-			return pen_schema_add(&decoder->schema, wire.body, wire.body_len, &out->event.relation,
-								  error);
-		case PEN_EVENT_INSERT:
-		case PEN_EVENT_UPDATE:
-		case PEN_EVENT_DELETE:
-			return decode_change(decoder, &wire, out, error);
-		case PEN_EVENT_TRUNCATE:
-			return decode_truncate(decoder, &wire, out, error);
-	}
-	return pen_error_set(error, PENSTOCK_E_BUG, "an event of kind %d was not decoded", wire.kind);
+	*out =
+		(pen_decoded){.kind = wire.kind, .event.transaction = &decoder->transaction, .wire = wire};
+	status = decode_content(decoder, out, error);
+	return status < 0 ? status : follow(decoder, out, error);
 }

@@ -25,8 +25,8 @@ typedef struct pen_session_info
 } pen_session_info;
 
 /*
- * One event. For Session only `session` is set and for Relation only `event.relation`; for all
- * others `event` is whole, its transaction and its number (sequence) included.
+ * One event. For Session only `session` is set and for Relation only `event.relation`; for the
+ * others up to Truncate `event` is whole, its transaction and its number (sequence) included.
  * Rows are borrowed from the bytes that were read, the transaction and a truncate's list from the
  * decoder until the next event. Relations live until the decoder forgets them (a Session, reset,
  * free): who keeps them longer takes a reference (event/relation.h). Strings in rows have not been
@@ -37,6 +37,7 @@ typedef struct pen_decoded
 	pen_event_kind kind;
 	penstock_event event;
 	pen_session_info session;
+	pen_wire_event wire; /* as it was read: all that there is of the kinds from MESSAGE on */
 } pen_decoded;
 
 /* NULL without memory. pen_decoder_free(NULL) is harmless. */
@@ -55,7 +56,12 @@ extern penstock_status pen_decode_event(pen_decoder *decoder, pen_wire_reader *r
 /* An option in force in this session, or NULL. Lives as long as the session's other strings. */
 extern const char *pen_decoder_option(const pen_decoder *decoder, const char *name);
 
-/* Between a Begin and its Commit. */
+/* Between a Begin and its Commit, or the begin and end of a prepared transaction or a stream's
+ * part. */
 extern bool pen_decoder_in_transaction(const pen_decoder *decoder);
+
+/* Where the stream is, for telling its events as JSON; find_relation is not set. What it allocates
+ * lives until the next event. */
+extern struct pen_narrator *pen_decoder_narrator(pen_decoder *decoder);
 
 #endif

@@ -19,7 +19,7 @@ write_change(pen_wire_buf *buf, const pen_json_head *head, const penstock_event 
 	const penstock_relation *relation = event->relation;
 	const pen_json_relation table = {relation->schema, relation->name,
 									 (uint32_t) relation->column_count, relation->columns,
-									 describe};
+									 .describe = describe};
 	pen_json_change change = {.kind = event->kind == PENSTOCK_INSERT   ? PEN_EVENT_INSERT
 									  : event->kind == PENSTOCK_UPDATE ? PEN_EVENT_UPDATE
 																	   : PEN_EVENT_DELETE};
@@ -46,22 +46,21 @@ write_truncate(pen_wire_buf *buf, const pen_json_head *head, const penstock_even
 }
 
 penstock_status
-pen_event_json(const penstock_event *event, pen_wire_buf *buf, pen_error *error)
+pen_event_json_under(const penstock_event *event, const pen_json_head *head, pen_wire_buf *buf,
+					 pen_error *error)
 {
 	const penstock_transaction *transaction = event->transaction;
-	const pen_json_head head = {transaction->xid, transaction->commit_lsn, transaction->commit_time,
-								event->sequence};
 	size_t start = buf->len;
 	const char *wrong;
 
 	if (event->kind == PENSTOCK_BEGIN)
-		wrong = pen_json_begin(buf, &head);
+		wrong = pen_json_begin(buf, head);
 	else if (event->kind == PENSTOCK_COMMIT)
-		wrong = pen_json_commit(buf, &head, transaction->end_lsn);
+		wrong = pen_json_commit(buf, head, transaction->end_lsn);
 	else if (event->kind == PENSTOCK_TRUNCATE)
-		wrong = write_truncate(buf, &head, event);
+		wrong = write_truncate(buf, head, event);
 	else
-		wrong = write_change(buf, &head, event);
+		wrong = write_change(buf, head, event);
 	if (wrong == NULL)
 		pen_wire_append(buf, "\n", 1);
 	if (wrong == NULL && !buf->failed)
@@ -76,4 +75,15 @@ pen_event_json(const penstock_event *event, pen_wire_buf *buf, pen_error *error)
 		event->relation != NULL ? event->relation->schema : "", event->relation != NULL ? "." : "",
 		event->relation != NULL ? event->relation->name : "", event->relation != NULL ? ", " : "",
 		transaction->xid, (unsigned long long) event->sequence, wrong);
+}
+
+penstock_status
+pen_event_json(const penstock_event *event, pen_wire_buf *buf, pen_error *error)
+{
+	const pen_json_head head = {.xid = event->transaction->xid,
+								.commit_lsn = event->transaction->commit_lsn,
+								.commit_time = event->transaction->commit_time,
+								.sequence = event->sequence};
+
+	return pen_event_json_under(event, &head, buf, error);
 }

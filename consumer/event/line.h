@@ -3,6 +3,7 @@
 #define PEN_LINE_H
 
 #include "base/error.h"
+#include "json.h"
 #include "penstock/event.h"
 #include "wire.h"
 
@@ -13,5 +14,10 @@
  */
 extern penstock_status pen_event_json(const penstock_event *event, pen_wire_buf *buf,
 									  pen_error *error);
+
+/* The same for an event that does not stand in a committed transaction: with the head that says
+ * where it stands. */
+extern penstock_status pen_event_json_under(const penstock_event *event, const pen_json_head *head,
+											pen_wire_buf *buf, pen_error *error);
 
 #endif

@@ -200,6 +200,12 @@ pen_assembler_take(pen_assembler *assembler, const pen_decoded *decoded, pen_chu
 		case PEN_EVENT_DELETE:
 		case PEN_EVENT_TRUNCATE:
 			break;
+		case PEN_EVENT_ORIGIN:
+			return PENSTOCK_OK; /* nobody wants to know it yet */
+		default:
+			return pen_error_set(error, PENSTOCK_E_DATA,
+								 "the stream has events of kind %d, which were not asked for",
+								 (int) decoded->kind);
 	}
 	if (!assembler->in_transaction)
 		return pen_error_set(error, PENSTOCK_E_DATA, "a change stands outside of a transaction");

@@ -229,7 +229,8 @@ sub compare_tables
 		ALTER TABLE changing ALTER COLUMN d TYPE varchar(9); INSERT INTO changing VALUES (6, 'text', 'text');
 		ALTER TABLE changing ALTER COLUMN d SET NOT NULL; INSERT INTO changing VALUES (7, 'text', 'text');
 		ALTER TABLE changing RENAME TO changed; DELETE FROM changed WHERE id = 1;
-		ALTER SCHEMA other RENAME TO another; ALTER TABLE changed SET SCHEMA another; DELETE FROM another.changed WHERE id = 2;
+		INSERT INTO types(id, c_enum) VALUES (899, 'sad');
+		ALTER SCHEMA other RENAME TO another; INSERT INTO types(id, c_enum) VALUES (898, 'sad'); ALTER TABLE changed SET SCHEMA another; DELETE FROM another.changed WHERE id = 2;
 		ALTER TYPE mood ADD VALUE 'new'; INSERT INTO types(id, c_enum) VALUES (900, 'new');
 		ALTER TYPE mood RENAME TO temper; INSERT INTO types(id, c_enum) VALUES (901, 'new');
 		ALTER TYPE pair ADD ATTRIBUTE c int; INSERT INTO types(id, c_pair) VALUES (902, '(1,b,3)');

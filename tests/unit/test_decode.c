@@ -179,7 +179,7 @@ test_what_a_stream_cannot_say_is_bad_data(void **state)
 		else if (wrong == 9)
 			pen_wire_write_commit(&buf, 101, 200, 0);
 		else if (wrong == 10)
-			put_session(&buf, 2);
+			put_session(&buf, PEN_PROTOCOL_VERSION_MAX + 1);
 		else if (wrong == 11)
 			pen_wire_write_truncate(&buf, (const uint32_t[]){3}, 1, false, false);
 		else

@@ -343,7 +343,7 @@ test_one_past_each_limit_is_refused(void **state)
 	} cases[] = {
 		REFUSED(0x0a, 2, 0x12, 0),                                     /* not an event */
 		REFUSED(0x12, 0),                                              /* unset */
-		REFUSED(0x12, 2, 0x4a, 0),                                     /* unknown kind */
+		REFUSED(0x12, 3, 0xaa, 1, 0),                                  /* unknown kind */
 		REFUSED(0x12, 4, 0x12, 0, 0x1a, 0),                            /* two messages */
 		REFUSED(0x12, 3, 0x12, 2, 0x08),                               /* inner too long */
 		REFUSED(0x12, 8, 0x12, 6, 0x08, 0x80, 0x80, 0x80, 0x80, 0x10), /* xid of 33 bits */
