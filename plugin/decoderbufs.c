@@ -12,8 +12,10 @@
 #include "utils/cash.h"
 #include "utils/date.h"
 #include "utils/geo_decls.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -58,6 +60,8 @@ typedef struct DatumLayout
 /* All that is constant for the rows of a relation. */
 typedef struct RowLayout
 {
+	uint64 names_version;
+	MemoryContext context;
 	bool selective; /* rows can be told apart: there is a replica identity */
 	int column_count;
 	DatumLayout *columns;
@@ -66,6 +70,12 @@ typedef struct RowLayout
 	uint8 *typeinfos; /* all fields new_typeinfo */
 	Size typeinfos_len;
 } RowLayout;
+
+/*
+ * A type is called by its schema only where another one of its name comes before it in search_path:
+ * so what a column's type is called may change with any other type or schema.
+ */
+static uint64 names_version = 0;
 
 /* ---- writing ---- */
 
@@ -476,12 +486,9 @@ is_selective(Relation relation)
 		   (identity != REPLICA_IDENTITY_DEFAULT || OidIsValid(RelationGetReplicaIndex(relation)));
 }
 
-/* The columns are those that relsync found to be sent; of a partition that goes under an ancestor's
- * name, in the ancestor's order. */
-static RowLayout *
-build_layout(const RelationEntry *entry, Relation relation)
+static void
+fill_layout(RowLayout *layout, const RelationEntry *entry, Relation relation)
 {
-	RowLayout *layout = palloc0(sizeof(RowLayout));
 	char *schema = get_namespace_name(get_rel_namespace(entry->send_as));
 	char *name = get_rel_name(entry->send_as);
 	StringInfoData table;
@@ -494,6 +501,7 @@ build_layout(const RelationEntry *entry, Relation relation)
 	append_text_field(&table, TAG_TABLE, quote_qualified_identifier(schema, name));
 	layout->columns = palloc0(sizeof(DatumLayout) * Max(entry->column_count, 1));
 	layout->column_count = entry->column_count;
+	/* Of a partition that goes under an ancestor's name, they are in the ancestor's order. */
 	for (int i = 0; i < entry->column_count; i++)
 	{
 		Form_pg_attribute attribute =
@@ -507,20 +515,56 @@ build_layout(const RelationEntry *entry, Relation relation)
 	layout->typeinfos = (uint8 *) typeinfos.data;
 	layout->typeinfos_len = typeinfos.len;
 	layout->selective = is_selective(relation);
+}
+
+static void
+forget_names(Datum arg, int cacheid, uint32 hash)
+{
+	names_version++;
+}
+
+static void
+watch_names(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	CacheRegisterSyscacheCallback(TYPEOID, forget_names, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_names, (Datum) 0);
+	registered = true;
+}
+
+/* In memory below the entry's, so that it goes with what it was built from. */
+static RowLayout *
+build_layout(const RelationEntry *entry, Relation relation)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "penstock row layout", ALLOCSET_SMALL_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
+	RowLayout *layout = palloc0(sizeof(RowLayout));
+
+	watch_names();
+	layout->context = context;
+	layout->names_version = names_version;
+	fill_layout(layout, entry, relation);
+	MemoryContextSwitchTo(old_context);
+	/* Until it was whole it belonged to the change, so that an error takes it away. */
+	MemoryContextSetParent(context, entry->context);
 	return layout;
 }
 
-/* In the entry's own memory, so that it goes with what it was built from. */
 static RowLayout *
 layout_of(RelationEntry *entry, Relation relation)
 {
-	if (entry->format_data == NULL)
-	{
-		MemoryContext old_context = MemoryContextSwitchTo(entry->context);
+	RowLayout *layout = entry->format_data;
 
-		entry->format_data = build_layout(entry, relation);
-		MemoryContextSwitchTo(old_context);
-	}
+	if (layout != NULL && layout->names_version == names_version)
+		return layout;
+	entry->format_data = NULL;
+	if (layout != NULL)
+		MemoryContextDelete(layout->context);
+	entry->format_data = build_layout(entry, relation);
 	return entry->format_data;
 }
 

@@ -285,6 +285,17 @@ sub compare_transactions
 # The original follows the settings of its session, and so does a client's reading of it.
 sub compare_session_settings
 {
+	compares('types that come and go before others in search_path', 15, q{
+		CREATE SCHEMA early;
+		CREATE TABLE names(id int PRIMARY KEY, t temper, ts temper[], p positive);
+		INSERT INTO names VALUES (1, 'sad', '{sad}', 1);
+		CREATE TYPE early.temper AS ENUM ('x'); INSERT INTO names VALUES (2, 'sad', '{sad}', 1);
+		CREATE TABLE early.positive(); INSERT INTO names VALUES (3, 'sad', '{sad}', 1);
+		ALTER SCHEMA early RENAME TO later; INSERT INTO names VALUES (4, 'sad', '{sad}', 1);
+		ALTER SCHEMA later RENAME TO early; INSERT INTO names VALUES (5, 'sad', '{sad}', 1);
+		DROP TYPE early.temper; INSERT INTO names VALUES (6, 'sad', '{sad}', 1);
+		DROP SCHEMA early CASCADE; INSERT INTO names VALUES (7, 'sad', '{sad}', 1);},
+		'SET search_path = early, public');
 	compares('settings of the session', 8, q{
 		CREATE TABLE another.settings(id int PRIMARY KEY, i interval, r tstzrange, d date[], f float8[], b bytea[], m another.mood, "user" pair, money money[]);
 		INSERT INTO another.settings VALUES (1, '1 year 2 days 03:04:05.6', '[2024-01-01,2024-02-01)', '{2024-02-03}', '{0.1}', ARRAY['\x41ff'::bytea], 'x', '(1,2,3)', '{1.5}');
