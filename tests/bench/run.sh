@@ -9,12 +9,12 @@ runs=${1:-5}
 rows=1000000
 pkglibdir=$("$PG_CONFIG" --pkglibdir)
 
-# The plugins that are here, pgoutput first: the ratios are to it.
+# The plugins that are here, pgoutput first: the ratios are to it. X_Y is plugin X with format Y.
 plugins()
 {
 	local plugin
-	for plugin in pgoutput penstock wal2json decoderbufs; do
-		[ ! -e "$pkglibdir/$plugin.so" ] || echo "$plugin"
+	for plugin in pgoutput penstock penstock_decoderbufs wal2json decoderbufs; do
+		[ ! -e "$pkglibdir/${plugin%%_*}.so" ] || echo "$plugin"
 	done
 }
 
@@ -23,6 +23,7 @@ options()
 	case $1 in
 	pgoutput) echo --option proto_version=1 --option publication_names=bench ;;
 	wal2json) echo --option format-version=2 ;;
+	penstock_*) echo --option "format=${1#*_}" ;;
 	esac
 }
 
@@ -35,7 +36,7 @@ prepare()
 	sql "$source" 'CREATE TABLE narrow(id int PRIMARY KEY, grp int, payload text)'
 	sql "$source" 'CREATE PUBLICATION bench FOR ALL TABLES'
 	for plugin in $(plugins); do
-		sql "$source" "SELECT pg_create_logical_replication_slot('$plugin', '$plugin')" >/dev/null
+		sql "$source" "SELECT pg_create_logical_replication_slot('$plugin', '${plugin%%_*}')" >/dev/null
 	done
 	sql "$source" "INSERT INTO narrow SELECT i, i % 100, 'payload of row ' || i FROM generate_series(1, $rows) i"
 	end=$(sql "$source" 'SELECT pg_current_wal_lsn()')
@@ -75,14 +76,14 @@ show()
 	local plugin base seconds bytes
 	base=$(median "$TMPDIR/pgoutput.times")
 	echo "PostgreSQL $(sql "$source" 'SHOW server_version'), $rows inserts in one transaction, median of $runs runs"
-	printf '%-12s %9s %12s %9s %s\n' plugin seconds "to pgoutput" MB 'all runs'
+	printf '%-20s %9s %12s %9s %s\n' plugin seconds "to pgoutput" MB 'all runs'
 	for plugin in $(plugins); do
 		seconds=$(median "$TMPDIR/$plugin.times")
 		decode "$plugin" "$TMPDIR/capture" >/dev/null
 		bytes=$(stat -c %s "$TMPDIR/capture")
 		rm -f "$TMPDIR/capture"
 		awk -v p="$plugin" -v s="$seconds" -v b="$base" -v n="$bytes" -v all="$(tr '\n' ' ' <"$TMPDIR/$plugin.times")" \
-			'BEGIN { printf "%-12s %9.2f %12.2f %9.1f %s\n", p, s, s / b, n / 1e6, all }'
+			'BEGIN { printf "%-20s %9.2f %12.2f %9.1f %s\n", p, s, s / b, n / 1e6, all }'
 	done
 }
 
