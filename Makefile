@@ -59,6 +59,11 @@ check-tap: all
 check-debezium: all
 	tests/debezium/run.sh
 
+# The PostgreSQL versions that this Debian does not have, in chroots: VERSIONS=17 is one of them.
+matrix:
+	tests/setup.sh matrix
+	tests/matrix/run.sh $(VERSIONS)
+
 demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
@@ -69,8 +74,17 @@ demo:
 demo-tools:
 	$(MAKE) -C tests/bench
 
-bench: all
-	tests/sandbox.sh tests/bench/run.sh
+bench: bench-plugin
+
+# RUNS=9 runs each plugin nine times, WORKLOADS="W1 W4" are some of the four.
+bench-plugin:
+	tests/setup.sh bench
+	@$(MAKE) -s all
+	@$(MAKE) -s -C tests/bench/floor
+	@rm -f $(BUILD)/bench-plugin.tsv
+	@tests/sandbox.sh tests/bench/plugin.sh $(or $(RUNS),5) $(WORKLOADS) 3>$(BUILD)/bench-plugin.new
+	@mv $(BUILD)/bench-plugin.new $(BUILD)/bench-plugin.tsv
+	@echo; echo 'The figures: $(BUILD)/bench-plugin.tsv'
 
 bench-snapshot:
 	@mkdir -p $(BUILD)
@@ -85,6 +99,7 @@ check-format:
 
 clean:
 	-$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) clean
+	-$(MAKE) -C tests/bench/floor clean
 	rm -rf $(BUILD)
 
 help:
@@ -93,16 +108,17 @@ help:
 	@echo 'make check           install what is missing, build, and run every test'
 	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
 	@echo 'make check-debezium  Debezium on the original decoderbufs and on ours (needs Maven)'
+	@echo 'make matrix          the main tests with PostgreSQL 17 and 18, in chroots; VERSIONS=17 is one'
 	@echo 'make install         plugin, program, library, headers (PREFIX=, DESTDIR=)'
 	@echo 'make plugin          only the plugin; make install-plugin installs it'
 	@echo 'make install-decoderbufs  the plugin also under the name of that one; FORCE=1 replaces it'
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
-	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make bench-plugin    decoding time, beside other plugins: WORKLOADS="W1 W2 W3 W4", RUNS=5'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap check-debezium demo demo-tools bench bench-snapshot format check-format clean help
+	check check-unit check-regress check-tap check-debezium matrix demo demo-tools bench bench-plugin bench-snapshot format check-format clean help
