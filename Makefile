@@ -22,10 +22,16 @@ install: install-plugin install-consumer
 install-plugin:
 	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) install
 
+# Slots and clients of the plugin decoderbufs then get ours, in its format: Debezium, for one.
+# FORCE=1 overwrites the original.
+install-decoderbufs: install-plugin
+	plugin/install-decoderbufs install
+
 install-consumer:
 	$(MAKE) -C consumer install
 
 uninstall:
+	plugin/install-decoderbufs remove
 	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) uninstall
 	$(MAKE) -C consumer uninstall
 
@@ -48,6 +54,10 @@ check-regress: all
 check-tap: all
 	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
+
+# Debezium on the original decoderbufs and on ours. Needs Maven: tests/setup.sh debezium
+check-debezium: all
+	tests/debezium/run.sh
 
 # The PostgreSQL versions that this Debian does not have, in chroots: VERSIONS=17 is one of them.
 matrix:
@@ -97,9 +107,11 @@ help:
 	@echo 'make demo            install what is missing, build, and see it work'
 	@echo 'make check           install what is missing, build, and run every test'
 	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
+	@echo 'make check-debezium  Debezium on the original decoderbufs and on ours (needs Maven)'
 	@echo 'make matrix          the main tests with PostgreSQL 17 and 18, in chroots; VERSIONS=17 is one'
 	@echo 'make install         plugin, program, library, headers (PREFIX=, DESTDIR=)'
 	@echo 'make plugin          only the plugin; make install-plugin installs it'
+	@echo 'make install-decoderbufs  the plugin also under the name of that one; FORCE=1 replaces it'
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
 	@echo 'make bench-plugin    decoding time, beside other plugins: WORKLOADS="W1 W2 W3 W4", RUNS=5'
@@ -108,5 +120,5 @@ help:
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
-.PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap matrix demo demo-tools bench bench-plugin bench-snapshot format check-format clean help
+.PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
+	check check-unit check-regress check-tap check-debezium matrix demo demo-tools bench bench-plugin bench-snapshot format check-format clean help

@@ -50,6 +50,7 @@ typedef struct Format
 	const char *name;
 	bool binary; /* output_type */
 	bool native; /* has all events of the native format: of those below that are NULL too */
+	bool session_settings; /* texts follow the settings of the session; else they are pinned */
 	pen_narrate_function
 		narrate; /* native: what becomes of each event; NULL: it is sent as it is */
 	void (*begin)(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn);
@@ -62,6 +63,7 @@ typedef struct Format
 extern const Format format_native;
 extern const Format format_json;
 extern const Format format_text;
+extern const Format format_decoderbufs;
 
 /* ---- native.c: the events that only native formats have ---- */
 

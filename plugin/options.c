@@ -395,11 +395,17 @@ check_together(const PenstockOptions *options)
 				 errmsg("option \"message_prefixes\" is given, but \"messages\" is not on")));
 }
 
+bool
+options_as_decoderbufs(const char *plugin)
+{
+	return strcmp(plugin, "decoderbufs") == 0;
+}
+
 void
 options_parse(PenstockOptions *options, List *given, const char *plugin)
 {
 	bool already[lengthof(option_table)] = {false};
-	bool as_decoderbufs = strcmp(plugin, "decoderbufs") == 0;
+	bool as_decoderbufs = options_as_decoderbufs(plugin);
 	ListCell *cell;
 
 	set_defaults(options, as_decoderbufs);

@@ -8,6 +8,7 @@
 #include "replication/slot.h"
 #include "utils/memutils.h"
 
+#include "decoderbufs.h"
 #include "filter.h"
 #include "publication.h"
 #include "session.h"
@@ -67,8 +68,9 @@ format_of(const PenstockOptions *options)
 			return &format_json;
 		case OUTPUT_TEXT:
 			return &format_text;
-		case OUTPUT_NATIVE:
 		case OUTPUT_DECODERBUFS:
+			return &format_decoderbufs;
+		case OUTPUT_NATIVE:
 			break;
 	}
 	return &format_native;
@@ -137,13 +139,16 @@ start_decoding(LogicalDecodingContext *ctx, OutputPluginOptions *out, bool is_in
 	{
 		out->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
 		ctx->streaming = ctx->twophase = false;
+		if (options_as_decoderbufs(library_name()))
+			decoderbufs_greet(NULL);
 		return;
 	}
 	options_parse(&data->options, ctx->output_plugin_options, library_name());
 	check_options(&data->options);
 	data->format = format_of(&data->options);
-	out->output_type =
-		data->format->binary ? OUTPUT_PLUGIN_BINARY_OUTPUT : OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
+	out->output_type = data->format->binary && !data->options.debug_mode
+						   ? OUTPUT_PLUGIN_BINARY_OUTPUT
+						   : OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
 	out->receive_rewrites = false;
 	/* The callbacks being there turned both on; the slot has its own say about the second. */
 	ctx->streaming &= data->options.streaming;
@@ -151,7 +156,10 @@ start_decoding(LogicalDecodingContext *ctx, OutputPluginOptions *out, bool is_in
 	init_buffers(ctx, data);
 	relsync_init(ctx->context, &data->options);
 	publication_init(ctx->context, data->options.publications);
-	data->guc_level = pin_settings();
+	if (!data->format->session_settings)
+		data->guc_level = pin_settings();
+	if (data->format == &format_decoderbufs)
+		decoderbufs_greet(ctx->output_plugin_options);
 }
 
 static void

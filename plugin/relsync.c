@@ -171,7 +171,7 @@ remember_catalogs(RelationEntry *entry, const RelationDescription *described, Re
 	int n = 0;
 
 	entry->catalog_hashes =
-		MemoryContextAlloc(entry->context, sizeof(uint32) * (2 + 2 * described->column_count));
+		MemoryContextAlloc(entry->context, sizeof(uint32) * (2 + 3 * described->column_count));
 	entry->catalog_hashes[n++] =
 		GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(RelationGetNamespace(relation)));
 	entry->catalog_hashes[n++] =
@@ -182,6 +182,8 @@ remember_catalogs(RelationEntry *entry, const RelationDescription *described, Re
 			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(described->columns[i].type));
 		entry->catalog_hashes[n++] =
 			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(described->columns[i].base_type));
+		entry->catalog_hashes[n++] = GetSysCacheHashValue1(
+			NAMESPACEOID, ObjectIdGetDatum(described->columns[i].type_schema));
 	}
 	entry->catalog_hash_count = n;
 }

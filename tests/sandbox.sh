@@ -9,6 +9,7 @@
 #   PENSTOCK_SANDBOX  the folder            PATH       the private servers' programs first
 #   PENSTOCK          the program           PG_CONFIG  of the private installation
 #   PENSTOCK_LIBDIR   with libpenstock.so; pkg-config knows it too
+# SANDBOX_EXTRA=NAME copies build/NAME to bin/, too.
 # KEEP=1 keeps the folder (and says where) instead of removing it.
 set -eu
 
@@ -70,7 +71,7 @@ copy_consumer()
 	local extra
 	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
 	cp -R "$top/consumer/examples" "$sandbox/"
-	for extra in latency unit; do
+	for extra in latency unit ${SANDBOX_EXTRA:-}; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
 }
@@ -78,7 +79,7 @@ copy_consumer()
 copy_tests()
 {
 	mkdir -p "$sandbox/tmp" "$sandbox/ports"
-	tar -C "$top" -cf - tests proto README.md | tar -C "$sandbox" --no-same-owner -xf -
+	tar -C "$top" -cf - tests proto plugin/install-decoderbufs README.md | tar -C "$sandbox" --no-same-owner -xf -
 }
 
 copy_server
@@ -91,7 +92,7 @@ run=(env -i
 	PENSTOCK_SANDBOX="$sandbox" PENSTOCK="$sandbox/bin/penstock"
 	PENSTOCK_LIBDIR="$sandbox/lib" PKG_CONFIG_PATH="$sandbox/lib/pkgconfig"
 	PG_CONFIG="$sandbox/root$bindir/pg_config" PG_TEST_PORT_DIR="$sandbox/ports"
-	PROVE_FLAGS="${PROVE_FLAGS:-}")
+	PROVE_FLAGS="${PROVE_FLAGS:-}" PENSTOCK_SEED="${PENSTOCK_SEED:-}")
 if [ "$(id -u)" = 0 ]; then
 	group=$(id -gn nobody)
 	chown -R "nobody:$group" "$sandbox"

@@ -1,10 +1,10 @@
 #!/bin/bash
-# setup.sh demo|check|format|matrix|bench -- install what is missing for that, through apt-get.
+# setup.sh demo|check|format|debezium|matrix|bench -- install what is missing for that, through apt-get.
 # Nothing but packages is changed: no PostgreSQL cluster is created or started by them.
 # setup.sh list MAJOR -- print, on one line, what a bare Debian needs for `check` with that PostgreSQL.
 set -eu
 
-purpose=${1:?usage: tests/setup.sh demo|check|format|matrix|bench}
+purpose=${1:?usage: tests/setup.sh demo|check|format|debezium|matrix|bench}
 cluster_conf=/etc/postgresql-common/createcluster.d/penstock-setup.conf
 
 # Does $PG_CONFIG belong to a PostgreSQL with its server and headers?
@@ -32,13 +32,31 @@ postgresql_packages()
 	echo "postgresql-$1 postgresql-server-dev-$1"
 }
 
-# The other output plugins, for the PostgreSQL that is measured.
-bench_packages()
+# The major version of the PostgreSQL that is there or will be installed.
+server_major()
 {
 	local major
 	major=$("${PG_CONFIG:-pg_config}" --version 2>/dev/null | sed 's/^PostgreSQL \([0-9]*\).*/\1/') || major=
 	major=${major:-$(default_major)}
-	echo "postgresql-${major:-15}-wal2json postgresql-${major:-15}-decoderbufs"
+	echo "${major:-15}"
+}
+
+# The other output plugins, for the PostgreSQL that is measured.
+bench_packages()
+{
+	local major
+	major=$(server_major)
+	echo "postgresql-$major-wal2json postgresql-$major-decoderbufs"
+}
+
+# The plugin that ours must equal. Not every release has it: there that is not tested.
+decoderbufs_package()
+{
+	local package
+	package=postgresql-$(server_major)-decoderbufs
+	if is_installed "$package" || apt-cache show "$package" >/dev/null 2>&1; then
+		echo "$package"
+	fi
 }
 
 wanted_packages()
@@ -46,8 +64,9 @@ wanted_packages()
 	case $purpose in
 	format) echo clang-format-14; return ;;
 	matrix) echo debootstrap git; return ;;
+	debezium) echo "maven default-jdk-headless $(decoderbufs_package)"; return ;;
 	bench) bench_packages ;;
-	check) echo "$test_packages" ;;
+	check) echo "$test_packages $(decoderbufs_package)" ;;
 	esac
 	echo "$build_packages"
 	if ! have_postgresql; then

@@ -60,7 +60,7 @@ sub source_node
 		max_prepared_transactions => 10,
 		autovacuum => 'off',
 		%conf);
-	$all{output_plugin_libraries} //= 'pgoutput, test_decoding, penstock'
+	$all{output_plugin_libraries} //= 'pgoutput, test_decoding, penstock, decoderbufs'
 	  if _server_knows('output_plugin_libraries');
 	return _node($name, \%all, allows_streaming => 'logical');
 }
