@@ -4,6 +4,7 @@
 
 #include "commands/defrem.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/varlena.h"
@@ -98,6 +99,13 @@ find_option(const char *name)
 	return NULL;
 }
 
+/* What of a client's text stands in a message: not all, and no half of a character. */
+static const char *
+shown(const char *text)
+{
+	return pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), 100));
+}
+
 static void
 unknown_option(const char *name, const char *value, bool as_decoderbufs)
 {
@@ -106,11 +114,11 @@ unknown_option(const char *name, const char *value, bool as_decoderbufs)
 	/* Clients of decoderbufs look for its words. */
 	if (as_decoderbufs)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%.100s\" = \"%.100s\" is unknown", name, value)));
+						errmsg("option \"%s\" = \"%s\" is unknown", shown(name), shown(value))));
 	for (int i = 0; i < lengthof(option_table); i++)
 		names[i] = option_table[i].name;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unrecognized option \"%.100s\" of output plugin penstock", name),
+					errmsg("unrecognized option \"%s\" of output plugin penstock", shown(name)),
 					errhint("Allowed are: %s.", join_words(names))));
 }
 
@@ -119,8 +127,8 @@ static void
 bad_value(const OptionInfo *info, const char *text, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid value \"%.100s\" for option \"%s\" of output plugin penstock",
-						   text, info->name),
+					errmsg("invalid value \"%s\" for option \"%s\" of output plugin penstock",
+						   shown(text), info->name),
 					errhint("%s", hint)));
 }
 
