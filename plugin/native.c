@@ -136,11 +136,14 @@ native_sub_xact(LogicalDecodingContext *ctx, PenstockData *data, TransactionId x
 /* ---- values ---- */
 
 static void
-write_text(pen_wire_buf *wire, pen_tuple_field field, const char *text, size_t len)
+write_text(PenstockData *data, pen_tuple_field field, const char *text, size_t len)
 {
+	pen_wire_buf *wire = data->events;
 	const char *converted;
 
-	if (convert_to_utf8(text, &len, &converted))
+	if (data->is_utf8)
+		pen_wire_write_string(wire, field, text, len);
+	else if (convert_to_utf8(text, &len, &converted))
 		pen_wire_write_string(wire, field, converted, len);
 	else
 		pen_wire_write_bytes(wire, field, text, len);
@@ -181,7 +184,7 @@ write_value(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Da
 			break;
 		case PEN_ENCODING_TEXT:
 			packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
-			write_text(wire, field, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
+			write_text(data, field, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
 			break;
 		case PEN_ENCODING_BYTEA:
 			packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
@@ -202,7 +205,7 @@ write_value(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Da
 			break;
 		case PEN_ENCODING_OUTPUT:
 			text = outtext_get(&column->text, &data->printed, value, &len);
-			write_text(wire, field, text, len);
+			write_text(data, field, text, len);
 			break;
 		case PEN_ENCODING_BINARY:
 		{

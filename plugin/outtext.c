@@ -161,7 +161,7 @@ print_numeric(pen_wire_buf *buf, Datum value)
 
 /* ---- jsonb ---- */
 
-static void put_container(pen_wire_buf *buf, const JsonbContainer *container);
+static void put_container(pen_wire_buf *buf, const char *container);
 
 static bool
 needs_escape(unsigned char c)
@@ -221,6 +221,41 @@ put_string(pen_wire_buf *buf, const char *text, Size len)
 	pen_wire_append(buf, "\"", 1);
 }
 
+/*
+ * A container is a header, an entry for each value (in an object first for the keys) and then the
+ * values, whose places are aligned to where they begin. That may be anywhere: a short varlena is not
+ * aligned, and is read where it stands.
+ */
+static uint32
+load_uint32(const char *from)
+{
+	uint32 value;
+
+	memcpy(&value, from, sizeof(value));
+	return value;
+}
+
+static JEntry
+entry_at(const char *container, uint32 i)
+{
+	return load_uint32(container + offsetof(JsonbContainer, children) + i * sizeof(JEntry));
+}
+
+/* Inside of a document a number has a header of its own. */
+static void
+put_number_value(pen_wire_buf *buf, const char *number)
+{
+	uint32 header;
+
+	if (VARATT_IS_1B(number))
+	{
+		put_numeric(buf, VARDATA_1B(number), VARSIZE_1B(number) - VARHDRSZ_SHORT);
+		return;
+	}
+	header = load_uint32(number);
+	put_numeric(buf, number + VARHDRSZ, VARSIZE_4B(&header) - VARHDRSZ);
+}
+
 /* base: where the values begin; offset and next: where this one does and ends. */
 static void
 put_entry(pen_wire_buf *buf, JEntry entry, const char *base, uint32 offset, uint32 next)
@@ -228,11 +263,7 @@ put_entry(pen_wire_buf *buf, JEntry entry, const char *base, uint32 offset, uint
 	if (JBE_ISSTRING(entry))
 		put_string(buf, base + offset, next - offset);
 	else if (JBE_ISNUMERIC(entry))
-	{
-		const struct varlena *number = (const struct varlena *) (base + INTALIGN(offset));
-
-		put_numeric(buf, VARDATA_ANY(number), VARSIZE_ANY_EXHDR(number));
-	}
+		put_number_value(buf, base + INTALIGN(offset));
 	else if (JBE_ISBOOL_TRUE(entry))
 		put_literal(buf, "true");
 	else if (JBE_ISBOOL_FALSE(entry))
@@ -240,27 +271,26 @@ put_entry(pen_wire_buf *buf, JEntry entry, const char *base, uint32 offset, uint
 	else if (JBE_ISNULL(entry))
 		put_literal(buf, "null");
 	else
-		put_container(buf, (const JsonbContainer *) (base + INTALIGN(offset)));
+		put_container(buf, base + INTALIGN(offset));
 }
 
 static void
-put_array(pen_wire_buf *buf, const JsonbContainer *container)
+put_array(pen_wire_buf *buf, const char *container, uint32 count, bool scalar)
 {
-	uint32 count = JsonContainerSize(container);
-	const char *base = (const char *) &container->children[count];
-	bool scalar = JsonContainerIsScalar(container);
+	const char *base = container + offsetof(JsonbContainer, children) + count * sizeof(JEntry);
 	uint32 offset = 0;
 
 	if (!scalar)
 		pen_wire_append(buf, "[", 1);
 	for (uint32 i = 0; i < count; i++)
 	{
+		JEntry entry = entry_at(container, i);
 		uint32 next = offset;
 
-		JBE_ADVANCE_OFFSET(next, container->children[i]);
+		JBE_ADVANCE_OFFSET(next, entry);
 		if (i > 0)
 			pen_wire_append(buf, ", ", 2);
-		put_entry(buf, container->children[i], base, offset, next);
+		put_entry(buf, entry, base, offset, next);
 		offset = next;
 	}
 	if (!scalar)
@@ -269,26 +299,28 @@ put_array(pen_wire_buf *buf, const JsonbContainer *container)
 
 /* All keys come first, then all values. */
 static void
-put_object(pen_wire_buf *buf, const JsonbContainer *container)
+put_object(pen_wire_buf *buf, const char *container, uint32 count)
 {
-	uint32 count = JsonContainerSize(container);
-	const char *base = (const char *) &container->children[2 * count];
+	const char *base = container + offsetof(JsonbContainer, children) + 2 * count * sizeof(JEntry);
 	uint32 key = 0;
-	uint32 value = count > 0 ? getJsonbOffset(container, count) : 0;
+	uint32 value = 0;
 
+	for (uint32 i = 0; i < count; i++)
+		JBE_ADVANCE_OFFSET(value, entry_at(container, i));
 	pen_wire_append(buf, "{", 1);
 	for (uint32 i = 0; i < count; i++)
 	{
+		JEntry entry = entry_at(container, count + i);
 		uint32 next_key = key;
 		uint32 next_value = value;
 
-		JBE_ADVANCE_OFFSET(next_key, container->children[i]);
-		JBE_ADVANCE_OFFSET(next_value, container->children[count + i]);
+		JBE_ADVANCE_OFFSET(next_key, entry_at(container, i));
+		JBE_ADVANCE_OFFSET(next_value, entry);
 		if (i > 0)
 			pen_wire_append(buf, ", ", 2);
 		put_string(buf, base + key, next_key - key);
 		pen_wire_append(buf, ": ", 2);
-		put_entry(buf, container->children[count + i], base, value, next_value);
+		put_entry(buf, entry, base, value, next_value);
 		key = next_key;
 		value = next_value;
 	}
@@ -296,31 +328,24 @@ put_object(pen_wire_buf *buf, const JsonbContainer *container)
 }
 
 static void
-put_container(pen_wire_buf *buf, const JsonbContainer *container)
+put_container(pen_wire_buf *buf, const char *container)
 {
+	uint32 header = load_uint32(container);
+	uint32 count = header & JB_CMASK;
+
 	check_stack_depth();
-	if (JsonContainerIsObject(container))
-		put_object(buf, container);
+	if (header & JB_FOBJECT)
+		put_object(buf, container, count);
 	else
-		put_array(buf, container);
+		put_array(buf, container, count, (header & JB_FSCALAR) != 0);
 }
 
 static void
 print_jsonb(pen_wire_buf *buf, Datum value)
 {
-	struct varlena *stored = (struct varlena *) DatumGetPointer(value);
-	uint32 aligned[VARATT_SHORT_MAX / sizeof(uint32) + 1];
+	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
 
-	/* Numbers and containers in it are aligned to its start. A short one is not, and small. What is
-	 * external counts as short by its header. */
-	if (VARATT_IS_SHORT(stored) && !VARATT_IS_EXTERNAL(stored))
-	{
-		memcpy(aligned, VARDATA_SHORT(stored), VARSIZE_SHORT(stored) - VARHDRSZ_SHORT);
-		put_container(buf, (const JsonbContainer *) aligned);
-		return;
-	}
-	stored = pg_detoast_datum(stored);
-	put_container(buf, (const JsonbContainer *) VARDATA(stored));
+	put_container(buf, VARDATA_ANY(packed));
 }
 
 /* ---- any type ---- */

@@ -126,6 +126,7 @@ init_buffers(LogicalDecodingContext *ctx, PenstockData *data)
 	data->narrator.allocator = &render_allocator;
 	data->narrator.find_relation = find_named_relation;
 	data->narrator.arg = data;
+	data->is_utf8 = GetDatabaseEncoding() == PG_UTF8;
 }
 
 static void
@@ -221,8 +222,10 @@ action_of(const ReorderBufferChange *change)
 	}
 }
 
+/* Of a key only the columns up to its last one: who wants more of an old row must not ask for it. */
 static void
-deform(PenstockData *data, Relation relation, ReorderBufferChange *change, RowChange *row)
+deform(PenstockData *data, RelationEntry *entry, Relation relation, ReorderBufferChange *change,
+	   RowChange *row)
 {
 	HeapTuple new_tuple = compat_new_tuple(change);
 	HeapTuple old_tuple = compat_old_tuple(change);
@@ -236,8 +239,11 @@ deform(PenstockData *data, Relation relation, ReorderBufferChange *change, RowCh
 	if (old_tuple != NULL && row->action != ACTION_INSERT)
 	{
 		row->old_row = data->old_row;
-		heap_deform_tuple(old_tuple, RelationGetDescr(relation), row->old_row.values,
-						  row->old_row.nulls);
+		heap_deform_tuple(old_tuple,
+						  entry->key_desc != NULL && data->format->native
+							  ? entry->key_desc
+							  : RelationGetDescr(relation),
+						  row->old_row.values, row->old_row.nulls);
 	}
 }
 
@@ -267,7 +273,7 @@ send_row(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation,
 	if ((entry->actions & ACTION_BIT(row.action)) == 0)
 		return false;
 	reserve_values(ctx, data, RelationGetDescr(relation)->natts);
-	deform(data, relation, change, &row);
+	deform(data, entry, relation, change, &row);
 	if (entry->row_filter != NULL && !row_filter_passes(entry->row_filter, &row))
 		return false;
 	ensure_begun(ctx, data, txn, change->txn->xid);

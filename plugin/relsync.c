@@ -184,6 +184,22 @@ remember_catalogs(RelationEntry *entry, const RelationDescription *described, Re
 	entry->catalog_hash_count = n;
 }
 
+/* NULL: old rows are needed as a whole. */
+static TupleDesc
+key_desc(const RelationEntry *entry, TupleDesc desc)
+{
+	int width = 0;
+
+	for (int i = 0; i < entry->column_count; i++)
+	{
+		if (entry->columns[i].key)
+			width = Max(width, entry->columns[i].attribute + 1);
+	}
+	if (entry->full || entry->row_filter != NULL || width == 0)
+		return NULL;
+	return compat_truncated_desc(desc, width);
+}
+
 /* Everything but sent and number; what lasts in the entry's own context, what does not in the
  * caller's, which is reset after each change. */
 static void
@@ -215,6 +231,7 @@ build_from(RelationEntry *entry, const SentRelation *sent, Relation relation, Re
 		memcpy(source, described.source, sizeof(int) * natts);
 		entry->row_filter = row_filter_new(sent, RelationGetDescr(target), source);
 	}
+	entry->key_desc = key_desc(entry, RelationGetDescr(relation));
 	entry->description = palloc(Max(described.packed_len, 1));
 	entry->description_len = described.packed_len;
 	if (described.packed_len > 0)

@@ -43,6 +43,7 @@ typedef struct RelationEntry
 	uint32 send_as_build;
 	int column_count;
 	ColumnEncoder *columns;
+	TupleDesc key_desc;    /* of old rows that are but a key, up to its last column; or NULL */
 	RowFilter *row_filter; /* NULL: every row */
 	uint8 *description;    /* packed Relation without its number */
 	Size description_len;
