@@ -54,7 +54,7 @@ typedef struct DatumLayout
 	bool varlena;
 	int prefix_len;
 	uint8 *prefix;
-	FmgrInfo output; /* STRING and OTHER */
+	OutputText text; /* STRING and OTHER */
 } DatumLayout;
 
 /* All that is constant for the rows of a relation. */
@@ -277,17 +277,20 @@ write_varlena(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, Datum va
 }
 
 static void
-write_output(pen_wire_buf *wire, uint8 tag, DatumLayout *column, Datum value)
+write_output(PenstockData *data, uint8 tag, DatumLayout *column, Datum value)
 {
-	char *text = OutputFunctionCall(&column->output, value);
+	Size len;
+	const char *text = outtext_get(&column->text, &data->printed, value, &len);
 
-	write_text(wire, tag, column, column->kind == VALUE_STRING ? TAG_DATUM_STRING : TAG_DATUM_BYTES,
-			   text, strlen(text));
+	write_text(&data->emitter.wire, tag, column,
+			   column->kind == VALUE_STRING ? TAG_DATUM_STRING : TAG_DATUM_BYTES, text, len);
 }
 
 static void
-write_value(pen_wire_buf *wire, uint8 tag, DatumLayout *column, Datum value)
+write_value(PenstockData *data, uint8 tag, DatumLayout *column, Datum value)
 {
+	pen_wire_buf *wire = &data->emitter.wire;
+
 	switch (column->kind)
 	{
 		case VALUE_BOOL:
@@ -332,7 +335,7 @@ write_value(pen_wire_buf *wire, uint8 tag, DatumLayout *column, Datum value)
 			break;
 		case VALUE_STRING:
 		case VALUE_OTHER:
-			write_output(wire, tag, column, value);
+			write_output(data, tag, column, value);
 			break;
 	}
 }
@@ -340,8 +343,10 @@ write_value(pen_wire_buf *wire, uint8 tag, DatumLayout *column, Datum value)
 /* A value on disk that the update did not touch is marked in the new tuple; readers do not expect
  * it in an old one. */
 static void
-write_tuple(pen_wire_buf *wire, RowLayout *layout, const RowValues *row, uint8 tag)
+write_tuple(PenstockData *data, RowLayout *layout, const RowValues *row, uint8 tag)
 {
+	pen_wire_buf *wire = &data->emitter.wire;
+
 	for (int i = 0; i < layout->column_count; i++)
 	{
 		DatumLayout *column = &layout->columns[i];
@@ -350,7 +355,7 @@ write_tuple(pen_wire_buf *wire, RowLayout *layout, const RowValues *row, uint8 t
 		if (row->nulls[column->attribute])
 			end_datum(wire, begin_datum(wire, tag, column, 0));
 		else if (!IS_UNCHANGED(column->varlena, value))
-			write_value(wire, tag, column, value);
+			write_value(data, tag, column, value);
 		else if (tag == TAG_NEW_TUPLE)
 			write_integer(wire, tag, column, TAG_DATUM_MISSING, 1);
 		else
@@ -454,13 +459,7 @@ build_column(DatumLayout *column, Form_pg_attribute attribute)
 	column->varlena = attribute->attlen == -1;
 	column->kind = value_kind(attribute->atttypid);
 	if (column->kind == VALUE_STRING || column->kind == VALUE_OTHER)
-	{
-		Oid output;
-		bool is_varlena;
-
-		getTypeOutputInfo(attribute->atttypid, &output, &is_varlena);
-		fmgr_info_cxt(output, &column->output, CurrentMemoryContext);
-	}
+		outtext_init(&column->text, attribute->atttypid);
 }
 
 static void
@@ -646,9 +645,9 @@ decoderbufs_change(LogicalDecodingContext *ctx, PenstockData *data, ReorderBuffe
 
 	write_head(wire, txn, layout, op);
 	if (new_tuple)
-		write_tuple(wire, layout, &change->new_row, TAG_NEW_TUPLE);
+		write_tuple(data, layout, &change->new_row, TAG_NEW_TUPLE);
 	if (old_tuple)
-		write_tuple(wire, layout, &change->old_row, TAG_OLD_TUPLE);
+		write_tuple(data, layout, &change->old_row, TAG_OLD_TUPLE);
 	if (new_tuple)
 		pen_wire_append(wire, layout->typeinfos, layout->typeinfos_len);
 	end_message(ctx, data, old_tuple, new_tuple);

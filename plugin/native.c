@@ -154,29 +154,13 @@ integer_of(const ColumnEncoder *column, Datum value)
 	return column->int2 ? DatumGetInt16(value) : DatumGetInt64(value);
 }
 
-/* Any other type: its output text. */
-static void
-write_output(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Datum value)
-{
-	pen_wire_buf *printed = &data->printed.wire;
-	char *text;
-
-	if (column->print == NULL)
-	{
-		text = OutputFunctionCall(&column->function, value);
-		write_text(data->events, field, text, strlen(text));
-		return;
-	}
-	emit_discard(&data->printed);
-	column->print(printed, value);
-	write_text(data->events, field, (char *) printed->data, printed->len);
-}
-
 static void
 write_value(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Datum value)
 {
 	pen_wire_buf *wire = data->events;
 	struct varlena *packed;
+	const char *text;
+	Size len;
 
 	switch (column->encoding)
 	{
@@ -217,11 +201,12 @@ write_value(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Da
 			pen_wire_write_bytes(wire, field, DatumGetUUIDP(value)->data, UUID_LEN);
 			break;
 		case PEN_ENCODING_OUTPUT:
-			write_output(data, field, column, value);
+			text = outtext_get(&column->text, &data->printed, value, &len);
+			write_text(wire, field, text, len);
 			break;
 		case PEN_ENCODING_BINARY:
 		{
-			bytea *sent = SendFunctionCall(&column->function, value);
+			bytea *sent = SendFunctionCall(&column->send, value);
 
 			pen_wire_write_bytes(wire, field, VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
 		}

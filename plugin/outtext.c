@@ -5,10 +5,11 @@
 
 #include "outtext.h"
 
+#include "catalog/pg_type.h"
 #include "compat.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 
 /* ---- numeric ---- */
 
@@ -150,8 +151,8 @@ put_numeric(pen_wire_buf *buf, const char *data, Size len)
 	put_number(buf, &number);
 }
 
-void
-outtext_numeric(pen_wire_buf *buf, Datum value)
+static void
+print_numeric(pen_wire_buf *buf, Datum value)
 {
 	struct varlena *packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
 
@@ -304,8 +305,8 @@ put_container(pen_wire_buf *buf, const JsonbContainer *container)
 		put_array(buf, container);
 }
 
-void
-outtext_jsonb(pen_wire_buf *buf, Datum value)
+static void
+print_jsonb(pen_wire_buf *buf, Datum value)
 {
 	struct varlena *stored = (struct varlena *) DatumGetPointer(value);
 	uint32 aligned[VARATT_SHORT_MAX / sizeof(uint32) + 1];
@@ -320,4 +321,39 @@ outtext_jsonb(pen_wire_buf *buf, Datum value)
 	}
 	stored = pg_detoast_datum(stored);
 	put_container(buf, (const JsonbContainer *) VARDATA(stored));
+}
+
+/* ---- any type ---- */
+
+void
+outtext_init(OutputText *how, Oid type)
+{
+	Oid base_type = getBaseType(type);
+	Oid function;
+	bool is_varlena;
+
+	memset(how, 0, sizeof(*how));
+	getTypeOutputInfo(type, &function, &is_varlena);
+	fmgr_info_cxt(function, &how->function, CurrentMemoryContext);
+	if (base_type == NUMERICOID)
+		how->print = print_numeric;
+	else if (base_type == JSONBOID)
+		how->print = print_jsonb;
+}
+
+const char *
+outtext_get(OutputText *how, Emitter *scratch, Datum value, Size *len)
+{
+	const char *text;
+
+	if (how->print != NULL)
+	{
+		emit_discard(scratch);
+		how->print(&scratch->wire, value);
+		*len = scratch->wire.len;
+		return (const char *) scratch->wire.data;
+	}
+	text = OutputFunctionCall(&how->function, value);
+	*len = strlen(text);
+	return text;
 }

@@ -5,10 +5,24 @@
 
 #include "postgres.h"
 
-#include "wire.h"
+#include "fmgr.h"
 
-/* Append what numeric_out and jsonb_out print, byte for byte, in the database's encoding. */
-extern void outtext_numeric(pen_wire_buf *buf, Datum value);
-extern void outtext_jsonb(pen_wire_buf *buf, Datum value);
+#include "emit.h"
+
+/* How the values of one type become text. */
+typedef struct OutputText
+{
+	FmgrInfo function;
+	void (*print)(pen_wire_buf *buf, Datum value); /* instead of it, or NULL */
+} OutputText;
+
+/* What lasts is in the current context. */
+extern void outtext_init(OutputText *how, Oid type);
+
+/*
+ * The text, in the database's encoding, *len bytes of it, byte for byte what the type's output
+ * function gives. In scratch, which is overwritten, or in the current context.
+ */
+extern const char *outtext_get(OutputText *how, Emitter *scratch, Datum value, Size *len);
 
 #endif

@@ -17,7 +17,6 @@
 
 #include "describe.h"
 #include "filter.h"
-#include "outtext.h"
 #include "publication.h"
 
 static HTAB *cache = NULL;
@@ -142,7 +141,7 @@ relsync_init(MemoryContext context, const PenstockOptions *options)
 static void
 build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, const DescribedColumn *column)
 {
-	Oid function = InvalidOid;
+	Oid function;
 	bool is_varlena;
 
 	encoder->attribute = column->attribute;
@@ -152,15 +151,12 @@ build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, const Describ
 	encoder->int2 = column->base_type == INT2OID;
 	encoder->int4 = column->base_type == INT4OID;
 	if (encoder->encoding == PEN_ENCODING_OUTPUT)
-		getTypeOutputInfo(column->type, &function, &is_varlena);
+		outtext_init(&encoder->text, column->type);
 	else if (encoder->encoding == PEN_ENCODING_BINARY)
+	{
 		getTypeBinaryOutputInfo(column->base_type, &function, &is_varlena);
-	if (encoder->encoding == PEN_ENCODING_OUTPUT && column->base_type == NUMERICOID)
-		encoder->print = outtext_numeric;
-	else if (encoder->encoding == PEN_ENCODING_OUTPUT && column->base_type == JSONBOID)
-		encoder->print = outtext_jsonb;
-	if (OidIsValid(function))
-		fmgr_info_cxt(function, &encoder->function, CurrentMemoryContext);
+		fmgr_info_cxt(function, &encoder->send, CurrentMemoryContext);
+	}
 }
 
 /* Of the catalog rows whose change does not invalidate the relation itself: schemas and types. */

@@ -6,6 +6,7 @@
 #include "fmgr.h"
 
 #include "options.h"
+#include "outtext.h"
 #include "penstock.pb-c.h"
 #include "rowfilter.h"
 #include "types.h"
@@ -20,8 +21,8 @@ typedef struct ColumnEncoder
 	bool key;     /* in the replica identity */
 	bool int2;    /* INT: which integer */
 	bool int4;
-	FmgrInfo function;                             /* OUTPUT, BINARY */
-	void (*print)(pen_wire_buf *buf, Datum value); /* OUTPUT: instead of it, or NULL */
+	OutputText text; /* OUTPUT */
+	FmgrInfo send;   /* BINARY */
 } ColumnEncoder;
 
 /*
