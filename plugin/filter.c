@@ -34,6 +34,8 @@ is_replicated(const PenstockOptions *options, char relkind)
 void
 filter_relation(const PenstockOptions *options, Relation relation, SentRelation *sent)
 {
+	List *published_by = NIL;
+
 	memset(sent, 0, sizeof(*sent));
 	sent->send_as = RelationGetRelid(relation);
 	sent->all_columns = true;
@@ -42,11 +44,14 @@ filter_relation(const PenstockOptions *options, Relation relation, SentRelation 
 	if (options->publications == NIL)
 		sent->actions = options->actions;
 	else
-		publication_filter(relation, sent);
+		published_by = publication_find(relation, sent);
 	sent->actions &= options->actions;
 	if ((options->include_tables.count > 0 || options->exclude_tables.count > 0) &&
 		!matches_tables(options, sent->send_as))
 		sent->actions = 0;
+	/* Of what is not sent, publications may contradict each other. */
+	if (sent->actions != 0 && published_by != NIL)
+		publication_merge(published_by, sent);
 }
 
 bool

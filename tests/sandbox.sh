@@ -86,13 +86,19 @@ copy_server
 copy_consumer
 copy_tests
 
-run=(env -i
+# The tests' own knobs (PENSTOCK_SEED, PENSTOCK_CRASH_SECONDS, …) go through.
+knobs=()
+for name in $(compgen -e PENSTOCK_ || true); do
+	knobs+=("$name=${!name}")
+done
+
+run=(env -i "${knobs[@]}"
 	PATH="$sandbox/root$bindir:$sandbox/bin:/usr/local/bin:/usr/bin:/bin"
 	HOME="$sandbox" TMPDIR="$sandbox/tmp" LANG=C.UTF-8 TZ=UTC TERM="${TERM:-dumb}"
 	PENSTOCK_SANDBOX="$sandbox" PENSTOCK="$sandbox/bin/penstock"
 	PENSTOCK_LIBDIR="$sandbox/lib" PKG_CONFIG_PATH="$sandbox/lib/pkgconfig"
 	PG_CONFIG="$sandbox/root$bindir/pg_config" PG_TEST_PORT_DIR="$sandbox/ports"
-	PROVE_FLAGS="${PROVE_FLAGS:-}" PENSTOCK_SEED="${PENSTOCK_SEED:-}")
+	PROVE_FLAGS="${PROVE_FLAGS:-}")
 if [ "$(id -u)" = 0 ]; then
 	group=$(id -gn nobody)
 	chown -R "nobody:$group" "$sandbox"

@@ -87,7 +87,8 @@ proxy()
 	echo "${ACQUIRE_PROXY:-${http_proxy:-}}"
 }
 
-# Nothing in it is ever run but builds and tests: no services, no clusters, and no waiting for the disk.
+# No services, no clusters, and no waiting for the disk: nothing runs there but builds and tests. The
+# first file's age is the age of the chroot.
 configure_chroot()
 {
 	local root=$1
@@ -155,9 +156,9 @@ refresh_chroot()
 	local root=$1 days
 	if [ -n "${MATRIX_REFRESH:-}" ]; then
 		apt_in "$root" update && apt_in "$root" dist-upgrade && apt_in "$root" clean &&
-			touch "$root/etc/penstock-matrix" || return 1
+			configure_chroot "$root" || return 1
 	fi
-	days=$((($(date +%s) - $(stat -c %Y "$root/etc/penstock-matrix")) / 86400))
+	days=$((($(date +%s) - $(stat -c %Y "$root/etc/apt/apt.conf.d/90host")) / 86400))
 	if [ "$days" -gt "$stale_days" ]; then
 		echo "The chroot of PostgreSQL $2 is $days days old: MATRIX_REFRESH=1 brings it up to date."
 	fi
