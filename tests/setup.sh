@@ -115,7 +115,7 @@ install_packages()
 }
 
 if [ "$purpose" = list ]; then
-	echo "$build_packages $test_packages $(postgresql_packages "$2")"
+	echo "$build_packages $test_packages $(postgresql_packages "$2") postgresql-$2-decoderbufs"
 	exit
 fi
 

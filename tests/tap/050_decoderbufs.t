@@ -30,11 +30,12 @@ sub peek
 	return [ map { [ split /\|/ ] } split /\n/, $out ];
 }
 
-# Ours decoded. With an slot of our own in each database, named p_DATABASE.
+# Ours decoded; the slot of it in each database is p_DATABASE.
 sub peek_rows
 {
-	my ($database) = @_;
-	my $changes = peek("p_$database", $database, ", 'format', 'decoderbufs'", 'SELECT 1 WHERE false');
+	my ($database, %options) = @_;
+	my $options = join '', map { ", '$_', '$options{$_}'" } sort keys %options;
+	my $changes = peek("p_$database", $database, ", 'format', 'decoderbufs'$options", 'SELECT 1 WHERE false');
 	return map { decode_row_message(pack('H*', $_->[2])) } @$changes;
 }
 
@@ -104,6 +105,7 @@ SKIP:
 	compare_random($ENV{PENSTOCK_SEED} || time);
 }
 faults_of_the_original();
+options_that_the_original_lacks();
 library_under_that_name();
 $source->stop;
 done_testing();
@@ -490,6 +492,39 @@ sub latin1_is_sent_as_utf8
 		[ $row->{table}, $row->{new}[0]{name}, $row->{new}[0]{value}, $row->{new}[1]{value}, $row->{info}[1][0] ],
 		[ 'public."tür"', '"schlüssel"', 'ä', 'groß', '"größe"' ],
 		'another encoding of the database: names, texts and types are UTF-8');
+	return;
+}
+
+# ---- what only ours can ----
+
+# Op, table, and the values by name of each row.
+sub told
+{
+	return map { [ $_->{op}, $_->{table}, join(' ', map { "$_->{name}=" . ($_->{value} // 'null') } @{ $_->{new} }) ] } @_;
+}
+
+sub options_that_the_original_lacks
+{
+	forget('postgres');
+	$source->safe_psql('postgres', q{
+		CREATE TABLE rooted(id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+		CREATE TABLE rooted_1(v text, id int NOT NULL PRIMARY KEY);
+		ALTER TABLE rooted ATTACH PARTITION rooted_1 FOR VALUES FROM (0) TO (100);
+		CREATE TABLE unpublished(id int PRIMARY KEY);
+		CREATE PUBLICATION rooted FOR TABLE rooted WITH (publish_via_partition_root);
+		INSERT INTO unpublished VALUES (1);
+		INSERT INTO rooted VALUES (1, 'one');
+		UPDATE rooted SET v = 'two';});
+	is_deeply(
+		[ told(peek_rows('postgres', publications => 'rooted', skip_empty => 'on')) ],
+		[
+			[ 'BEGIN', undef, '' ], [ 'INSERT', 'public.rooted', 'id=1 v=one' ], [ 'COMMIT', undef, '' ],
+			[ 'BEGIN', undef, '' ], [ 'UPDATE', 'public.rooted', 'id=1 v=two' ], [ 'COMMIT', undef, '' ] ],
+		'a publication by way of the partitions\' root, without empty transactions');
+	my @rows = grep { $_->{table} }
+	  peek_rows('postgres', exclude_columns => 'public.rooted_1.v', exclude_tables => '*.unpublished', actions => 'insert');
+	is_deeply([ told(@rows) ], [ [ 'INSERT', 'public.rooted_1', 'id=1' ] ], 'excluded columns, tables and actions');
+	is(scalar @{ $rows[0]{info} }, 1, 'type infos are as many as columns');
 	return;
 }
 
