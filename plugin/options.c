@@ -15,6 +15,8 @@
 #define TEXT_MAX         65536
 #define PUBLICATIONS_MAX 1000
 
+/* Bytes of a name or value in an error. */
+
 typedef enum OptionType
 {
 	TYPE_INT,    /* a number, min..max */

@@ -114,7 +114,7 @@ BEGIN
 	ELSIF f.field = 7 THEN
 		RETURN 'UNCHANGED';
 	ELSIF f.field <> ALL (CASE encoding WHEN 'BOOL' THEN '{1}'::int[] WHEN 'FLOAT4' THEN '{3}'
-		WHEN 'FLOAT8' THEN '{4}' WHEN 'BYTEA' THEN '{6}' WHEN 'UUID' THEN '{6}'
+		WHEN 'FLOAT8' THEN '{4}' WHEN 'BYTEA' THEN '{6}' WHEN 'BINARY' THEN '{6}' WHEN 'UUID' THEN '{6}'
 		WHEN 'TEXT' THEN '{5,6}' WHEN 'OUTPUT' THEN '{5,6}' ELSE '{2}' END) THEN
 		RAISE 'member % for encoding %', f.field, encoding;
 	END IF;
@@ -231,7 +231,7 @@ CREATE FUNCTION visible(line text) RETURNS text IMMUTABLE LANGUAGE sql AS
 $$ SELECT regexp_replace(line, '\x01[^\x01]*$', '') $$;
 
 CREATE FUNCTION lsn_of(message bytea, n int) RETURNS text LANGUAGE sql AS
-$$ SELECT ('0/0'::pg_lsn + print_number(message, n))::text $$;
+$$ SELECT ('0/0'::pg_lsn + (number + CASE WHEN number < 0 THEN 2::numeric ^ 64 ELSE 0 END))::text FROM print_number(message, n) number $$;
 
 CREATE FUNCTION time_of(message bytea, n int) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

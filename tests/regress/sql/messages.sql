@@ -34,6 +34,8 @@ SELECT FROM pg_logical_emit_message(true, 'bytes', ''::bytea);
 SELECT FROM pg_logical_emit_message(false, '', '');
 SELECT FROM pg_logical_emit_message(true, 'Prä "f''i\x', e'lines\nand\ttabs \x7f \\ "quotes" ''''');
 SELECT FROM pg_logical_emit_message(false, 'large', repeat('0123456789', 10000));
+-- the commit flushes the WAL, beyond which nothing is decoded
+SELECT FROM pg_logical_emit_message(true, 'last', '');
 
 -- not asked for: no transaction is told of that has nothing else
 SELECT * FROM applied('messages');
