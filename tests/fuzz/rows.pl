@@ -138,6 +138,8 @@ sub round
 		sql("\\set VERBOSITY verbose\nSET client_min_messages = error;\n$transaction", may_fail => 1);
 	}
 	spew('history.sql', $history);
+	# a commit, so that what aborted transactions have written is there for all readers
+	sql(q{SELECT pg_logical_emit_message(true, 'end', '') \g /dev/null});
 
 	my @batch = ('batch_bytes', pick(0, 1, 1000, 65536));
 	my @more = ((chance(0.3) ? ('skip_empty', 'off') : ()), (chance(0.5) ? ('messages', 'on') : ()));
