@@ -49,6 +49,14 @@ check-tap: all
 	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
+# SECONDS= how long, SEED= which seed; FUZZ=options or rows only one of the two.
+fuzz: all
+	tests/sandbox.sh tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
+
+# MINUTES= how long, SEED= which seed. Builds a PostgreSQL with assertions if there is none yet.
+soak: consumer
+	tests/soak/sandbox.sh tests/soak/run.sh "$$(($(or $(MINUTES),2) * 60))" "$(SEED)"
+
 demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
@@ -87,10 +95,12 @@ help:
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
 	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make fuzz            random options and rows (SECONDS=60 SEED=)'
+	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap demo demo-tools bench bench-snapshot format check-format clean help
+	check check-unit check-regress check-tap fuzz soak demo demo-tools bench bench-snapshot format check-format clean help
