@@ -64,6 +64,14 @@ matrix:
 	tests/setup.sh matrix
 	tests/matrix/run.sh $(VERSIONS)
 
+# SECONDS= how long, SEED= which seed; FUZZ=options or rows only one of the two.
+fuzz: all
+	tests/sandbox.sh tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
+
+# MINUTES= how long, SEED= which seed. Builds a PostgreSQL with assertions if there is none yet.
+soak: consumer
+	tests/soak/sandbox.sh tests/soak/run.sh "$$(($(or $(MINUTES),2) * 60))" "$(SEED)"
+
 demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
@@ -115,10 +123,14 @@ help:
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
 	@echo 'make bench-plugin    decoding time, beside other plugins: WORKLOADS="W1 W2 W3 W4", RUNS=5'
+	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make fuzz            random options and rows (SECONDS=60 SEED=)'
+	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap check-debezium matrix demo demo-tools bench bench-plugin bench-snapshot format check-format clean help
+	check check-unit check-regress check-tap check-debezium matrix fuzz soak demo demo-tools \
+	bench bench-plugin bench-snapshot format check-format clean help

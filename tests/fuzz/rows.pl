@@ -5,10 +5,8 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use IPC::Open3;
-use Replay qw(table_token);
+use Replay qw(actual_tables difference);
 use Schema qw(pick chance setup_types new_tables random_transaction);
-use Symbol 'gensym';
 
 my ($uri, $seconds, $first_seed) = @ARGV;
 my $end = time + $seconds;
@@ -59,52 +57,17 @@ sub peek
 	return $decoded;
 }
 
-# The tables as they are: oid => { name, attnums, lines }.
-sub actual_tables
-{
-	my ($root) = @_;
-	my %tables;
-	my $columns = sql(q{SELECT c.oid, format('%I.%I', nspname, relname), attnum, quote_ident(attname),
-			format_type(penstock_fuzz.base(atttypid), NULL)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute a ON attrelid = c.oid
-		WHERE nspname = 'fz' AND attnum > 0 AND NOT attisdropped } . ($root ? q{AND relkind IN ('r', 'p') AND NOT relispartition} : q{AND relkind = 'r'}) . q{ ORDER BY 1, 3});
-	for (split /\n/, $columns)
-	{
-		my ($oid, $name, $attnum, $column, $type) = split /\|/;
-		my $table = $tables{$oid} //= { name => $name, attnums => [], tokens => [] };
-		push @{ $table->{attnums} }, $attnum;
-		push @{ $table->{tokens} }, 'COALESCE(' . table_token("t.$column", $type) . q{, 'null')};
-	}
-	my $text = sql(q{SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET extra_float_digits = 1;
-		SET bytea_output = hex; SET lc_monetary = 'C'; SET search_path = pg_catalog;} . join '', map {
-		my $table = $tables{$_};
-		"SELECT to_json(ARRAY['$_', " . join(', ', @{ $table->{tokens} }) . "]) FROM $table->{name} t;\n"
-	} keys %tables);
-	for (split /\n/, $text)
-	{
-		my ($oid, @tokens) = map { substr($_, 2) } @{ Replay::parse($_) };
-		push @{ $tables{$oid}->{lines} }, join ' | ', @tokens;
-	}
-	return %tables;
-}
-
 sub compare
 {
 	my ($name, $text, $root) = @_;
 	my $replay = Replay->new(key => 'k');
 	$replay->text($text);
 	die "$name: something was left open\n" if $replay->{current} || %{ $replay->{parts} } || %{ $replay->{prepared} };
-	my %tables = actual_tables($root);
-	for my $oid (keys %tables)
+	my %tables = actual_tables(\&sql, 'fz', $root);
+	for my $table (values %tables)
 	{
-		my @expected = sort @{ $tables{$oid}->{lines} // [] };
-		my @got = $replay->rows($oid, @{ $tables{$oid}->{attnums} });
-		next if "@got" eq "@expected";
-		my %count;
-		$count{$_}++ for @expected;
-		$count{$_}-- for @got;
-		my @different = map { ($count{$_} > 0 ? 'in the table:  ' : 'in the stream: ') . $_ } grep { $count{$_} } sort keys %count;
-		die "$name: $tables{$oid}->{name} differs\n" . join("\n", splice @different, 0, 6) . "\n";
+		my $difference = difference($replay, $table);
+		die "$name: $difference" if $difference;
 	}
 	return;
 }
@@ -138,6 +101,8 @@ sub round
 		sql("\\set VERBOSITY verbose\nSET client_min_messages = error;\n$transaction", may_fail => 1);
 	}
 	spew('history.sql', $history);
+	# a commit, so that what aborted transactions have written is there for all readers
+	sql(q{SELECT pg_logical_emit_message(true, 'end', '') \g /dev/null});
 
 	my @batch = ('batch_bytes', pick(0, 1, 1000, 65536));
 	my @more = ((chance(0.3) ? ('skip_empty', 'off') : ()), (chance(0.5) ? ('messages', 'on') : ()));
@@ -157,8 +122,6 @@ sub round
 	return ($native =~ tr/\n//);
 }
 
-sql(q{CREATE SCHEMA IF NOT EXISTS penstock_fuzz; CREATE OR REPLACE FUNCTION penstock_fuzz.base(type oid) RETURNS oid LANGUAGE sql STABLE
-	AS 'SELECT CASE typtype WHEN $$d$$ THEN penstock_fuzz.base(typbasetype) ELSE oid END FROM pg_type WHERE oid = type'});
 my ($rounds, $lines) = (0, 0);
 for (my $seed = $first_seed; time < $end; $seed++)
 {

@@ -283,7 +283,7 @@ for my $slot (keys %idle)
 {
 	my $file = "$tmp/idle_$slot";
 	$idle{$slot} = { file => $file, handle => IPC::Run::start(
-			recvlogical($slot, '--start', '--no-loop', '--status-interval', '1', '--file', $file, options_of(@{ $idle{$slot} })), '2>', "$file.err") };
+			recvlogical($slot, '--start', '--no-loop', '--status-interval', '1', '--fsync-interval', '1', '--file', $file, options_of(@{ $idle{$slot} })), '2>', "$file.err") };
 }
 
 sub pids { return $source->safe_psql('postgres', q{SELECT string_agg(active_pid::text, ',' ORDER BY slot_name) FROM pg_replication_slots}); }

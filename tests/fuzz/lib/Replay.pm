@@ -6,7 +6,7 @@ use strict;
 use warnings;
 use Exporter 'import';
 
-our @EXPORT_OK = qw(parse table_token);
+our @EXPORT_OK = qw(parse actual_tables difference);
 
 # ---- JSON ----
 
@@ -69,11 +69,12 @@ sub parse
 
 # ---- tables ----
 
-# key: the column that identifies a row in every table that has updates or deletes.
+# key: the column that identifies a row in every table that has updates or deletes; only: a pattern
+# of "s:schema s:table", if not all changes count.
 sub new
 {
 	my ($class, %options) = @_;
-	return bless { key => $options{key}, check_old => $options{check_old} // 1, names => {}, tables => {}, parts => {}, prepared => {}, messages => [], line => 0 }, $class;
+	return bless { key => $options{key}, null_added => $options{null_added}, only => $options{only}, names => {}, tables => {}, parts => {}, prepared => {}, messages => [], line => 0 }, $class;
 }
 
 sub _fail
@@ -197,12 +198,7 @@ sub line
 	}
 	elsif ($op eq 'stream_commit') { $self->_finish($line, delete $self->{parts}->{ $line->{xid} } // $self->_fail("nothing of $line->{xid} was streamed")); }
 	elsif ($op eq 'stream_prepare') { $self->{prepared}->{ $line->{gid} } = delete $self->{parts}->{ $line->{xid} } // []; }
-	elsif ($op eq 'commit_prepared')
-	{
-		my $changes = delete $self->{prepared}->{ $line->{gid} };
-		$self->_fail("nothing was prepared as $line->{gid}") if !$changes && !$self->{lenient};
-		$self->_finish($line, $changes // []);
-	}
+	elsif ($op eq 'commit_prepared') { $self->_finish($line, delete $self->{prepared}->{ $line->{gid} } // $self->_again($line)); }
 	elsif ($op eq 'rollback_prepared') { delete $self->{prepared}->{ $line->{gid} }; }
 	elsif ($op eq 'stream_abort')
 	{
@@ -212,6 +208,7 @@ sub line
 	elsif ($op =~ /^(insert|update|delete|truncate)$/)
 	{
 		$self->_fail("$op outside of a transaction") unless $current;
+		return if $self->{only} && $op ne 'truncate' && "$line->{schema} $line->{table}" !~ $self->{only};
 		my $change = $self->_resolve($line);
 		$change->{subxid} = $line->{subxid} // $line->{xid};
 		push @$current, $change;
@@ -224,11 +221,25 @@ sub line
 sub _finish
 {
 	my ($self, $line, $changes) = @_;
-	my $lsn = _lsn($line->{end_lsn});
-	return if defined $self->{applied} && $lsn <= $self->{applied};
+	return if $self->_is_applied($line);
 	$self->_apply($_) for @$changes;
-	$self->{applied} = $lsn;
+	$self->{applied} = _lsn($line->{end_lsn});
+	$self->{transactions}++;
 	return;
+}
+
+sub _is_applied
+{
+	my ($self, $line) = @_;
+	return defined $self->{applied} && _lsn($line->{end_lsn}) <= $self->{applied};
+}
+
+# Nothing is there to commit: right only if it comes for the second time.
+sub _again
+{
+	my ($self, $line) = @_;
+	$self->_fail("nothing was prepared as $line->{gid}") unless $self->_is_applied($line);
+	return [];
 }
 
 sub _lsn
@@ -251,22 +262,26 @@ sub text
 	return $self;
 }
 
-# Forget what a stream that was cut off had begun; relations are described anew in its next session.
-sub reconnected
+# All lines of a file or pipe.
+sub handle
 {
-	my ($self) = @_;
-	$self->{current} = undef;
-	$self->{parts} = {};
-	$self->{names} = {};
-	return;
+	my ($self, $handle) = @_;
+	while (my $line = <$handle>)
+	{
+		chomp $line;
+		$self->text($line);
+	}
+	return $self;
 }
 
-# The rows of a table, each a list of the tokens of the given attnums, as sorted lines.
+# The rows of a table, each a list of the tokens of the given attnums, as sorted lines. A column that
+# was added without a default, and never written, does not come: null_added takes it for null.
 sub rows
 {
 	my ($self, $oid, @attnums) = @_;
+	my $missing = $self->{null_added} ? 'null' : '(missing)';
 	my $rows = $self->{tables}->{$oid} // {};
-	return sort map { my $row = $_; join ' | ', map { exists $row->{$_} ? _printed($row->{$_}) : '(missing)' } @attnums } values %$rows;
+	return sort map { my $row = $_; join ' | ', map { exists $row->{$_} ? _printed($row->{$_}) : $missing } @attnums } values %$rows;
 }
 
 sub _printed
@@ -279,7 +294,7 @@ sub _printed
 # ---- what a table itself says ----
 
 # An SQL expression for the token of a column whose type, below all domains, is the given one.
-sub table_token
+sub _table_token
 {
 	my ($column, $type) = @_;
 	my $text = "format('%s', $column)";
@@ -290,6 +305,53 @@ sub table_token
 	  : $type =~ /^(date|time(stamp)? with(out)? time zone)$/ && $type ne 'time with time zone' ? "'s:' || (to_json($column) #>> '{}')"
 	  : "'s:' || $text";
 	return "CASE WHEN num_nulls($column) > 0 THEN 'null' ELSE $token END";
+}
+
+# The tables of a schema as they are: oid => { oid, name, attnums, lines }. sql runs statements and
+# returns psql's output; root: partitioned tables instead of their partitions.
+sub actual_tables
+{
+	my ($sql, $schema, $root) = @_;
+	my %tables;
+	my $kinds = $root ? q{relkind IN ('r', 'p') AND NOT relispartition} : q{relkind = 'r'};
+	my $columns = $sql->(qq{WITH RECURSIVE base(type, oid) AS (SELECT oid, oid FROM pg_type
+			UNION ALL SELECT base.type, typbasetype FROM base JOIN pg_type t ON t.oid = base.oid WHERE typtype = 'd')
+		SELECT c.oid, format('%I.%I', nspname, relname), attnum, quote_ident(attname), format_type(base.oid, NULL)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace JOIN pg_attribute a ON attrelid = c.oid
+			JOIN base ON base.type = atttypid JOIN pg_type t ON t.oid = base.oid AND typtype <> 'd'
+		WHERE nspname = '$schema' AND attnum > 0 AND NOT attisdropped AND $kinds ORDER BY 1, 3});
+	for (split /\n/, $columns)
+	{
+		my ($oid, $name, $attnum, $column, $type) = split /\|/;
+		my $table = $tables{$oid} //= { oid => $oid, name => $name, attnums => [], tokens => [] };
+		push @{ $table->{attnums} }, $attnum;
+		push @{ $table->{tokens} }, 'COALESCE(' . _table_token("t.$column", $type) . q{, 'null')};
+	}
+	my $text = $sql->(q{SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET extra_float_digits = 1;
+		SET bytea_output = hex; SET lc_monetary = 'C'; SET search_path = pg_catalog;} . join '', map {
+		"SELECT to_json(ARRAY['$_', " . join(', ', @{ $tables{$_}->{tokens} }) . "]) FROM $tables{$_}->{name} t;\n"
+	} sort keys %tables);
+	for (split /\n/, $text)
+	{
+		my ($oid, @tokens) = map { substr($_, 2) } @{ parse($_) };
+		push @{ $tables{$oid}->{lines} }, join ' | ', @tokens;
+	}
+	return %tables;
+}
+
+# Undef if the table holds what the stream said; else what differs. keep: of the table's lines, only
+# those for which it is true.
+sub difference
+{
+	my ($replay, $table, $keep) = @_;
+	my @expected = sort grep { !$keep || $keep->($_) } @{ $table->{lines} // [] };
+	my @got = $replay->rows($table->{oid}, @{ $table->{attnums} });
+	return undef if join("\n", @got) eq join("\n", @expected);
+	my %count;
+	$count{$_}++ for @expected;
+	$count{$_}-- for @got;
+	my @different = map { ($count{$_} > 0 ? 'in the table:  ' : 'in the stream: ') . substr($_, 0, 1000) } grep { $count{$_} } sort keys %count;
+	return "$table->{name} differs in " . @different . " lines\n" . join("\n", splice @different, 0, 6) . "\n";
 }
 
 1;

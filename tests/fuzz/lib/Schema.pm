@@ -294,19 +294,25 @@ sub random_transaction
 	my $ddl = '';
 
 	return _ddl(pick(@tables)) . "\n" if chance(0.15);
+	my $prepared = $prepared_allowed && chance(0.2);
 	for (1 .. 1 + rand 8)
 	{
 		my $kind = rand;
 		if ($kind < 0.12) { $depth++; $sql .= "SAVEPOINT s$depth;\n"; }
 		elsif ($kind < 0.2 && $depth) { $sql .= "ROLLBACK TO s$depth;\n"; }
 		elsif ($kind < 0.25 && $depth) { $sql .= "RELEASE s$depth;\n"; $depth--; }
-		elsif ($kind < 0.28) { $sql .= 'TRUNCATE ' . join(', ', map { $_->{name} } $tables[0], grep { chance(0.5) } @tables[1 .. $#tables]) . pick('', ' CASCADE', ' RESTART IDENTITY') . ";\n"; }
+		elsif ($kind < 0.28)
+		{
+			# PostgreSQL cannot decode a sub-transaction's new files once the prepared transaction is
+			# rolled back and pg_class is pruned: "could not map filenode", with any plugin
+			next if $prepared && $depth;
+			$sql .= 'TRUNCATE ' . join(', ', map { $_->{name} } $tables[0], grep { chance(0.5) } @tables[1 .. $#tables]) . pick('', ' CASCADE', ' RESTART IDENTITY') . ";\n";
+		}
 		elsif ($kind < 0.31) { $sql .= "SELECT pg_logical_emit_message(" . pick(qw(true false)) . ", 'p', " . _literal(_text(10)) . ") \\g /dev/null\n"; }
 		elsif ($kind < 0.32) { $sql .= "SELECT 1 / 0;\n"; }
 		else { $sql .= _statement(pick(@tables)) . "\n"; }
 	}
-	return $sql . "ROLLBACK;\n" if chance(0.12);
-	return $sql . "COMMIT;\n" if !$prepared_allowed || chance(0.8);
+	return $sql . pick('COMMIT', 'COMMIT', 'COMMIT', 'COMMIT', 'COMMIT', 'COMMIT', 'ROLLBACK') . ";\n" unless $prepared;
 	my $gid = _literal('gid' . ++$count . pick('', ' é "', '\\'));
 	return "${sql}PREPARE TRANSACTION $gid;\nCOMMIT PREPARED $gid;\n" if chance(0.5);
 	return "${sql}PREPARE TRANSACTION $gid;\nROLLBACK PREPARED $gid;\n";
