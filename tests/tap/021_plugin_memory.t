@@ -45,8 +45,10 @@ SKIP:
 		my ($from, $to) = @_;
 		return "DO \$\$ BEGIN FOR j IN $from..$to LOOP
 			EXECUTE 'ALTER SCHEMA many OWNER TO ' || CASE j % 2 WHEN 0 THEN 'CURRENT_USER' ELSE 'pg_database_owner' END;
-			FOR i IN 1..$tables LOOP EXECUTE format('INSERT INTO many.t%s VALUES (%s, %L, 1)', i, j, '{1,2}'); END LOOP;
-			COMMIT;
+			FOR i IN 1..$tables LOOP
+				EXECUTE format('INSERT INTO many.t%s VALUES (%s, %L, 1)', i, j, '{1,2}');
+				IF i % 500 = 0 THEN COMMIT; END IF;
+			END LOOP;
 		END LOOP; END \$\$";
 	};
 	my $few = walsender_kb("$tables tables, invalidated 5 times", $rounds->(1, 5), 50000 + 40 * $tables);
