@@ -95,6 +95,7 @@ forget_cache(void *context)
 	cache = NULL;
 	cache_context = NULL;
 	cache_options = NULL;
+	last_entry = NULL;
 }
 
 static void
