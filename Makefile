@@ -94,6 +94,13 @@ bench-plugin:
 	@mv $(BUILD)/bench-plugin.new $(BUILD)/bench-plugin.tsv
 	@echo; echo 'The figures: $(BUILD)/bench-plugin.tsv'
 
+# Not noisy, and not time either: what callgrind counts.
+bench-instructions:
+	tests/setup.sh bench
+	$(MAKE) all
+	@$(MAKE) -s -C tests/bench/floor
+	@tests/sandbox.sh tests/bench/instructions.sh 3>$(BUILD)/bench-instructions.tsv
+
 bench-snapshot:
 	@mkdir -p $(BUILD)
 	$(MAKE) -s -C tests/bench $(BUILD)/snapshot
@@ -123,7 +130,7 @@ help:
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
 	@echo 'make bench-plugin    decoding time, beside other plugins: WORKLOADS="W1 W2 W3 W4", RUNS=5'
-	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make bench-instructions  instructions a change, beside other plugins, by callgrind'
 	@echo 'make fuzz            random options and rows (SECONDS=60 SEED=)'
 	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
@@ -133,4 +140,4 @@ help:
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
 	check check-unit check-regress check-tap check-debezium matrix fuzz soak demo demo-tools \
-	bench bench-plugin bench-snapshot format check-format clean help
+	bench bench-plugin bench-instructions bench-snapshot format check-format clean help
