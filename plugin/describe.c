@@ -84,7 +84,7 @@ replica_identity(Relation relation)
 /* ---- columns ---- */
 
 static void
-describe_type(Penstock__V1__Column *column, Oid type)
+describe_type(Penstock__V1__Column *column, DescribedColumn *described, Oid type)
 {
 	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Form_pg_type form;
@@ -94,6 +94,7 @@ describe_type(Penstock__V1__Column *column, Oid type)
 		elog(ERROR, "cache lookup failed for type %u", type);
 	form = (Form_pg_type) GETSTRUCT(tuple);
 	schema = get_namespace_name(form->typnamespace);
+	described->type_schema = form->typnamespace;
 	column->type_oid = type;
 	column->type_name = describe_name(NameStr(form->typname));
 	column->type_schema = schema != NULL ? describe_name(schema) : pstrdup("");
@@ -157,7 +158,7 @@ column_encoding(const PenstockOptions *options, Oid base_type)
 }
 
 static Penstock__V1__Column *
-describe_column(Form_pg_attribute attribute, const DescribedColumn *described, int primary_key)
+describe_column(Form_pg_attribute attribute, DescribedColumn *described, int primary_key)
 {
 	Penstock__V1__Column *column = palloc(sizeof(*column));
 
@@ -173,7 +174,7 @@ describe_column(Form_pg_attribute attribute, const DescribedColumn *described, i
 							: PENSTOCK__V1__COLUMN__GENERATED__GENERATED_NEVER;
 	column->base_type_oid = described->base_type;
 	column->encoding = (Penstock__V1__Encoding) described->encoding;
-	describe_type(column, attribute->atttypid);
+	describe_type(column, described, attribute->atttypid);
 	return column;
 }
 
@@ -320,7 +321,7 @@ describe_relation(RelationDescription *described, const PenstockOptions *options
 	message.columns = palloc(sizeof(Penstock__V1__Column *) * Max(described->column_count, 1));
 	for (int i = 0; i < desc->natts && message.n_columns < described->column_count; i++)
 	{
-		const DescribedColumn *column = &described->columns[message.n_columns];
+		DescribedColumn *column = &described->columns[message.n_columns];
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
 		if (column->attribute == described->source[i])

@@ -23,6 +23,14 @@ matches_tables(const PenstockOptions *options, Oid relid)
 	return options->exclude_tables.count == 0 || !patterns_match(&options->exclude_tables, names);
 }
 
+/* Rows of materialized views follow from those of tables, but clients of decoderbufs get them. */
+static bool
+is_replicated(const PenstockOptions *options, char relkind)
+{
+	return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
+		   (relkind == RELKIND_MATVIEW && options->format == OUTPUT_DECODERBUFS);
+}
+
 void
 filter_relation(const PenstockOptions *options, Relation relation, SentRelation *sent)
 {
@@ -31,8 +39,7 @@ filter_relation(const PenstockOptions *options, Relation relation, SentRelation 
 	memset(sent, 0, sizeof(*sent));
 	sent->send_as = RelationGetRelid(relation);
 	sent->all_columns = true;
-	if (relation->rd_rel->relkind != RELKIND_RELATION &&
-		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+	if (!is_replicated(options, relation->rd_rel->relkind))
 		return;
 	if (options->publications == NIL)
 		sent->actions = options->actions;

@@ -16,7 +16,6 @@
 #define PUBLICATIONS_MAX 1000
 
 /* Bytes of a name or value in an error. */
-#define SHOWN_MAX 100
 
 typedef enum OptionType
 {
@@ -102,11 +101,11 @@ find_option(const char *name)
 	return NULL;
 }
 
-/* What a message shows of a text that may be long: not a part of a character. */
-static char *
-clip(const char *text)
+/* What of a client's text stands in a message: not all, and no half of a character. */
+static const char *
+shown(const char *text)
 {
-	return pnstrdup(text, pg_mbcliplen(text, (int) Min(strlen(text), PG_INT32_MAX), SHOWN_MAX));
+	return pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), 100));
 }
 
 static void
@@ -117,11 +116,11 @@ unknown_option(const char *name, const char *value, bool as_decoderbufs)
 	/* Clients of decoderbufs look for its words. */
 	if (as_decoderbufs)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" = \"%s\" is unknown", clip(name), clip(value))));
+						errmsg("option \"%s\" = \"%s\" is unknown", shown(name), shown(value))));
 	for (int i = 0; i < lengthof(option_table); i++)
 		names[i] = option_table[i].name;
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unrecognized option \"%s\" of output plugin penstock", clip(name)),
+					errmsg("unrecognized option \"%s\" of output plugin penstock", shown(name)),
 					errhint("Allowed are: %s.", join_words(names))));
 }
 
@@ -131,7 +130,7 @@ bad_value(const OptionInfo *info, const char *text, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					errmsg("invalid value \"%s\" for option \"%s\" of output plugin penstock",
-						   clip(text), info->name),
+						   shown(text), info->name),
 					errhint("%s", hint)));
 }
 
@@ -406,11 +405,17 @@ check_together(const PenstockOptions *options)
 				 errmsg("option \"message_prefixes\" is given, but \"messages\" is not on")));
 }
 
+bool
+options_as_decoderbufs(const char *plugin)
+{
+	return strcmp(plugin, "decoderbufs") == 0;
+}
+
 void
 options_parse(PenstockOptions *options, List *given, const char *plugin)
 {
 	bool already[lengthof(option_table)] = {false};
-	bool as_decoderbufs = strcmp(plugin, "decoderbufs") == 0;
+	bool as_decoderbufs = options_as_decoderbufs(plugin);
 	ListCell *cell;
 
 	set_defaults(options, as_decoderbufs);

@@ -17,15 +17,27 @@ skip_space(const char *text)
 	return text;
 }
 
+/* Bytes up to the next unescaped dot, comma or end. */
+static size_t
+part_length(const char *text)
+{
+	const char *end = text;
+
+	while (*end != '\0' && *end != '.' && *end != ',')
+		end += end[0] == '\\' && end[1] != '\0' ? 2 : 1;
+	return end - text;
+}
+
 /* Up to the next unescaped dot, comma or end. NULL: malformed. */
 static const char *
 parse_part(PatternPart *part, const char *text, const char **problem)
 {
+	size_t len = part_length(text);
 	int kept = 0; /* of the length, what is not white space at the end */
 
 	part->len = 0;
-	part->text = palloc(strlen(text) + 1);
-	part->wild = palloc(strlen(text) + 1);
+	part->text = palloc(len + 1);
+	part->wild = palloc(len + 1);
 	for (; *text != '\0' && *text != '.' && *text != ','; text++)
 	{
 		bool escaped = *text == '\\';

@@ -61,6 +61,12 @@ is(definition('restored'), $fresh, 'which gives the same');
 $source->safe_psql('restored', 'DROP VIEW mine; DROP EXTENSION penstock');
 is($source->safe_psql('restored', q{SELECT count(*) FROM pg_proc WHERE pronamespace = 'penstock'::regnamespace}), '0', 'it can be dropped');
 
+$source->safe_psql('restored', 'CREATE TABLE penstock.progress(id int)');
+$source->safe_psql('restored', 'CREATE EXTENSION penstock');
+is(definition('restored'), $fresh, 'beside what a destination keeps in the schema there is room');
+$source->safe_psql('restored', 'DROP EXTENSION penstock');
+is($source->safe_psql('restored', 'SELECT count(*) FROM penstock.progress'), '0', 'and it stays');
+
 # ---- roles without rights ----
 
 $source->safe_psql('postgres', q{
@@ -232,7 +238,7 @@ $source->safe_psql('postgres', "ALTER SYSTEM RESET $_") for qw(min_wal_size max_
 # ---- transactions ----
 
 my $open = IPC::Run::start([ 'psql', '-X', '-q', $source->connstr('postgres'), '-c', 'INSERT INTO t VALUES (-1); SELECT pg_sleep(600)' ],
-	'>', \my $open_out, '2>', \my $open_err);
+	'>', "$tmp/open.out", '2>', "$tmp/open.err");
 wait_for_sql($source, q{SELECT count(*) = 1 FROM penstock.check('0') WHERE item ~ '^transaction of process \d+$' AND level = 'warning'
 	AND found ~ '^active since .* in postgres: holds back every slot$'}, 'an open transaction');
 is($source->safe_psql('postgres', q{SELECT count(*) FROM penstock.check('1 hour') WHERE item ~ '^transaction'}), '0', 'only an old one counts');
@@ -246,6 +252,45 @@ like($prepared, qr/^warning\|prepared transaction 'it''s'\|prepared at 2.* in po
 $source->safe_psql('postgres', $1) if $prepared =~ /(ROLLBACK .*)/;
 is($source->safe_psql('postgres', q{SELECT count(*) FROM penstock.check('0') WHERE item ~ '^prepared'}), '0', 'its remedy helps');
 
+# ---- changes as JSON ----
+
+$source->safe_psql('postgres', q{CREATE TABLE j(id int PRIMARY KEY, name text); SELECT pg_create_logical_replication_slot('json', 'penstock')});
+$source->safe_psql('postgres', q{INSERT INTO j VALUES (1, 'é'); SELECT penstock.emit('p', '{"a": 1}'::jsonb)});
+($code, $out, $err) = psql_as('reader', 'postgres', q{SELECT change->>'op', change->'columns'->1->>'name' FROM penstock.peek('json')});
+is("$out$err", "begin|\nrelation|name\ninsert|\ncommit|", 'a role with REPLICATION peeks, and has the schema first');
+is($source->safe_psql('postgres', q{SELECT change->>'content' FROM penstock.peek('json', NULL, NULL, 'messages', 'on') WHERE change->>'op' = 'message'}),
+	'{"a": 1}', 'an emitted message is there on request');
+
+# two callers are never given the same rows
+my $first = IPC::Run::start([ 'psql', '-X', '-q', '-A', '-t', $source->connstr('postgres'), '-c', 'BEGIN', '-c', q{SELECT count(*) FROM penstock.get('json')},
+	'-c', 'SELECT pg_sleep(600)' ], '>', "$tmp/first.out", '2>', "$tmp/first.err");
+wait_for_sql($source, q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'}, 'one has the rows');
+my ($second_out, $second_err);
+$source->psql('postgres', q{SELECT count(*) FROM penstock.get('json')}, stdout => \$second_out, stderr => \$second_err);
+like($second_err, qr/replication slot "json" is read by penstock\.get\(\) in another transaction/, 'another is told to wait for its end');
+$first->kill_kill;
+$source->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'});
+wait_for_sql($source, q{SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'}, 'it has ended');
+is($source->safe_psql('postgres', q{SELECT count(*) FROM penstock.get('json')}), '0', 'and its rows are consumed, whatever became of it');
+
+# many calls beside many writers, in parts of every kind: each row once
+$source->safe_psql('postgres', 'CREATE SEQUENCE s; CREATE UNLOGGED TABLE got(id int)');
+append_to_file("$tmp/insert.sql", "\\set n random(1, 3)\nINSERT INTO j SELECT nextval('s') + 1 FROM generate_series(1, :n);\n");
+my $writers = IPC::Run::start([ 'pgbench', '--no-vacuum', '--file', "$tmp/insert.sql", '--client', '4', '--time', '4', $source->connstr('postgres') ],
+	'>', "$tmp/pgbench.out", '2>', "$tmp/pgbench.err");
+my @parts = (q{'json', NULL, 7}, q{'json', pg_current_wal_lsn() - (random() * 3000)::int}, q{'json'}, q{'json', pg_current_wal_insert_lsn() + 1000, 1});
+my $calls = 0;
+while ($calls < 1000 && $writers->pumpable)
+{
+	my $part = $parts[ $calls++ % @parts ];
+	$source->safe_psql('postgres', "INSERT INTO got SELECT (change->'new'->>'id')::int FROM penstock.get($part) WHERE change->>'op' = 'insert'");
+}
+$writers->finish;
+$source->safe_psql('postgres', q{INSERT INTO got SELECT (change->'new'->>'id')::int FROM penstock.get('json') WHERE change->>'op' = 'insert'});
+cmp_ok($calls, '>', 10, 'get was called often');
+is($source->safe_psql('postgres', 'SELECT count(*) = count(DISTINCT id) AND count(*) = (SELECT count(*) - 1 FROM j) FROM got'), 't', 'and gave each row once');
+$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('json')});
+
 # ---- a database of another encoding ----
 
 $source->safe_psql('postgres', q{CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
@@ -256,6 +301,16 @@ $source->safe_psql('latin', q{SELECT pg_create_logical_replication_slot('latin',
 $source->safe_psql('latin', q{SELECT penstock.emit('p', to_jsonb(chr(233)))});
 is($source->safe_psql('latin', q{SELECT encode(data, 'escape') FROM pg_logical_slot_get_binary_changes('latin', NULL, NULL) WHERE position('message' in encode(data, 'escape')) = 1}),
 	'message: transactional: 1 prefix: p, sz: 4 content:"\303\251"', 'JSON in a message is UTF-8 all the same');
+$source->safe_psql('latin', q{SELECT pg_drop_replication_slot('latin')});
+
+# what jsonb cannot hold in that encoding is an error, and is not consumed
+$source->safe_psql('latin', q{CREATE TABLE l(id int PRIMARY KEY, name text); SELECT pg_create_logical_replication_slot('latin', 'penstock')});
+$source->safe_psql('latin', q{INSERT INTO l VALUES (1, chr(233)); SELECT pg_logical_emit_message(true, 'p', '\xe282ac'::bytea)});
+my $latin = q{SELECT change->'new'->>'name' = chr(233) FROM penstock.get('latin', NULL, NULL, 'messages', '%s') WHERE change->>'op' = 'insert'};
+my ($latin_out, $latin_err);
+$source->psql('latin', sprintf($latin, 'on'), stdout => \$latin_out, stderr => \$latin_err);
+like($latin_err, qr/has no equivalent in encoding "LATIN1"|could not be translated to the server's encoding LATIN1/, 'a message that is not LATIN1');
+is($source->safe_psql('latin', sprintf($latin, 'off')), 't', 'nothing was consumed, and texts are converted');
 $source->safe_psql('latin', q{SELECT pg_drop_replication_slot('latin')});
 
 # ---- everything is well ----
