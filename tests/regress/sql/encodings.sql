@@ -10,6 +10,7 @@ SET client_min_messages = warning;
 DROP DATABASE IF EXISTS regress_latin1;
 CREATE DATABASE regress_latin1 ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C';
 \c regress_latin1
+SET client_encoding = LATIN1;
 SELECT FROM pg_create_logical_replication_slot('latin1', 'penstock');
 CREATE TYPE U&"m\00F6od" AS ENUM (U&'\00E9');
 CREATE TABLE U&"gr\00FCn"(U&"\00E4" text, a text[], m bytea, e U&"m\00F6od", plain text);
@@ -23,8 +24,11 @@ SELECT encode(string_agg(data, '' ORDER BY n), 'hex') AS native FROM pg_logical_
 -- a pattern is in the encoding of the database
 SELECT count(*) FROM pg_logical_slot_peek_changes('latin1', NULL, NULL, 'format', 'json', 'include_tables', U&'*.gr\00FC*');
 SELECT count(*) FROM pg_logical_slot_peek_binary_changes('latin1', NULL, NULL, 'values', 'binary');
+SET client_encoding = UTF8;
+SELECT count(*) FROM pg_logical_slot_peek_binary_changes('latin1', NULL, NULL, 'values', 'binary');
 SELECT FROM pg_drop_replication_slot('latin1');
 \c :database
+SET client_encoding = UTF8;
 SELECT visible(line) FROM raw_events(ARRAY[decode(:'native', 'hex')]) line WHERE line NOT LIKE 'session %';
 SELECT compare_formats(ARRAY[decode(:'native', 'hex')], NULL, string_to_array(:'json', e'\n'), NULL);
 DROP DATABASE regress_latin1;
@@ -32,6 +36,7 @@ DROP DATABASE regress_latin1;
 -- characters past U+FFFF are escaped by two
 CREATE DATABASE regress_jis ENCODING 'EUC_JIS_2004' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C';
 \c regress_jis
+SET client_encoding = UTF8;
 SELECT FROM pg_create_logical_replication_slot('jis', 'penstock');
 CREATE TABLE t(v text);
 INSERT INTO t VALUES (U&'\+02000B\65E5 x');
@@ -40,12 +45,14 @@ SELECT string_agg(data, e'\n' ORDER BY n) AS json FROM pg_logical_slot_peek_chan
 SELECT encode(string_agg(data, '' ORDER BY n), 'hex') AS native FROM pg_logical_slot_peek_binary_changes('jis', NULL, NULL) WITH ORDINALITY c(lsn, xid, data, n) \gset
 SELECT FROM pg_drop_replication_slot('jis');
 \c :database
+SET client_encoding = UTF8;
 SELECT compare_formats(ARRAY[decode(:'native', 'hex')], NULL, string_to_array(:'json', e'\n'), NULL);
 DROP DATABASE regress_jis;
 
 -- SQL_ASCII: what is UTF-8 is text, the rest is bytes
 CREATE DATABASE regress_ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C';
 \c regress_ascii
+SET client_encoding = SQL_ASCII;
 SELECT FROM pg_create_logical_replication_slot('ascii', 'penstock');
 CREATE TABLE t(id int PRIMARY KEY, v text, a text[]);
 INSERT INTO t VALUES (1, e'\xff\xfe', e'{"\xe9"}'), (2, e'\xc3\xbc', e'{"\xc3\xbc"}'), (3, 'ascii', '{}');
@@ -55,5 +62,6 @@ SELECT encode(string_agg(data, '' ORDER BY n), 'hex') AS native FROM pg_logical_
 SELECT count(*) FROM pg_logical_slot_peek_binary_changes('ascii', NULL, NULL, 'values', 'binary');
 SELECT FROM pg_drop_replication_slot('ascii');
 \c :database
+SET client_encoding = UTF8;
 SELECT compare_formats(ARRAY[decode(:'native', 'hex')], NULL, string_to_array(:'json', e'\n'), NULL);
 DROP DATABASE regress_ascii;
