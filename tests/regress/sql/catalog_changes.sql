@@ -53,13 +53,13 @@ INSERT INTO trunks.s VALUES (3);
 SELECT * FROM tell('catalogs', 'publications', 'as_root', 'include_tables', 'trunks.r') line WHERE line NOT IN ('BEGIN', 'COMMIT');
 
 -- a filter over a column that is not sent
-CREATE TABLE g(id int PRIMARY KEY, a int, s int GENERATED ALWAYS AS (a * 2) STORED);
+CREATE TABLE g(id int PRIMARY KEY, a int, b int);
 ALTER TABLE g REPLICA IDENTITY FULL;
 CREATE PUBLICATION filtered FOR TABLE g WHERE (a > 10);
 INSERT INTO g VALUES (1, 1), (2, 20);
 UPDATE g SET a = a + 10;
 DELETE FROM g;
-SELECT * FROM tell('catalogs', 'publications', 'filtered', 'exclude_columns', '*.*.a', 'include_generated', 'off') line WHERE line NOT IN ('BEGIN', 'COMMIT');
+SELECT * FROM tell('catalogs', 'publications', 'filtered', 'exclude_columns', '*.*.a') line WHERE line NOT IN ('BEGIN', 'COMMIT');
 
 -- changed in a prepared transaction: what is described there holds until it is undone
 CREATE TABLE p(id int PRIMARY KEY, v text);
