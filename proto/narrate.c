@@ -54,11 +54,12 @@ pen_narrate_unpack(const pen_narrator *narrator, const pen_wire_event *event)
 
 /* A transaction or a part of one begins. */
 static const char *
-begin(pen_narrator *narrator, const pen_json_head *head)
+begin(pen_narrator *narrator, pen_event_kind kind, const pen_json_head *head)
 {
 	if (narrator->in_transaction)
 		return "a transaction begins inside of another one";
 	narrator->in_transaction = true;
+	narrator->begun_by = kind;
 	narrator->head = *head;
 	return NULL;
 }
@@ -75,7 +76,7 @@ follow_prepare(pen_narrator *narrator, const pen_wire_event *event)
 	head.xid = boundary.xid;
 	head.commit_lsn = boundary.lsn;
 	head.commit_time = boundary.time;
-	return begin(narrator, &head);
+	return begin(narrator, event->kind, &head);
 }
 
 static const char *
@@ -89,7 +90,7 @@ follow_stream_start(pen_narrator *narrator, const pen_wire_event *event)
 		return wrong;
 	head.xid = boundary.xid;
 	head.streamed = true;
-	return begin(narrator, &head);
+	return begin(narrator, event->kind, &head);
 }
 
 static const char *
@@ -102,11 +103,20 @@ follow_change(pen_narrator *narrator)
 }
 
 static const char *
-end(pen_narrator *narrator, bool of_stream)
+end(pen_narrator *narrator, pen_event_kind begun_by)
 {
-	if (!narrator->in_transaction || narrator->head.streamed != of_stream)
+	if (!narrator->in_transaction || narrator->begun_by != begun_by)
 		return "an end stands outside of what it ends";
 	narrator->in_transaction = false;
+	return NULL;
+}
+
+static const char *
+follow_sub_xact(pen_narrator *narrator, const pen_wire_event *event)
+{
+	if (!narrator->in_transaction || !narrator->head.streamed)
+		return "a sub-transaction stands outside of a stream";
+	narrator->head.subxid = event->sub_xact.xid;
 	return NULL;
 }
 
@@ -124,7 +134,7 @@ pen_narrate_follow(pen_narrator *narrator, const pen_wire_event *event)
 			head.xid = event->begin.xid;
 			head.commit_lsn = event->begin.commit_lsn;
 			head.commit_time = event->begin.commit_time;
-			return begin(narrator, &head);
+			return begin(narrator, event->kind, &head);
 		case PEN_EVENT_BEGIN_PREPARE:
 			return follow_prepare(narrator, event);
 		case PEN_EVENT_STREAM_START:
@@ -135,13 +145,21 @@ pen_narrate_follow(pen_narrator *narrator, const pen_wire_event *event)
 		case PEN_EVENT_TRUNCATE:
 			return follow_change(narrator);
 		case PEN_EVENT_SUB_XACT:
-			narrator->head.subxid = event->sub_xact.xid;
-			return NULL;
+			return follow_sub_xact(narrator, event);
+		case PEN_EVENT_ORIGIN:
+			return narrator->in_transaction ? NULL : "an origin stands outside of a transaction";
 		case PEN_EVENT_COMMIT:
+			return end(narrator, PEN_EVENT_BEGIN);
 		case PEN_EVENT_PREPARE:
-			return end(narrator, false);
+			return end(narrator, PEN_EVENT_BEGIN_PREPARE);
 		case PEN_EVENT_STREAM_STOP:
-			return end(narrator, true);
+			return end(narrator, PEN_EVENT_STREAM_START);
+		case PEN_EVENT_STREAM_ABORT:
+		case PEN_EVENT_STREAM_COMMIT:
+		case PEN_EVENT_STREAM_PREPARE:
+		case PEN_EVENT_COMMIT_PREPARED:
+		case PEN_EVENT_ROLLBACK_PREPARED:
+			return narrator->in_transaction ? "an end stands inside of another transaction" : NULL;
 		default:
 			return NULL;
 	}

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "decode/capture.h"
 #include "decode/decode.h"
 #include "event/line.h"
+#include "narrate.h"
 #include "penstock.pb-c.h"
 
 static void
@@ -199,6 +201,166 @@ test_what_a_stream_cannot_say_is_bad_data(void **state)
 	pen_buffer_reset(&buf);
 }
 
+/* ---- streams, prepared transactions, messages, origins ---- */
+
+static void
+put_packed(pen_wire_buf *buf, pen_event_kind kind, const ProtobufCMessage *message)
+{
+	uint8_t packed[256];
+
+	pen_wire_write_packed(buf, kind, packed, protobuf_c_message_pack(message, packed));
+}
+
+/* An event of the kind, of transaction 7 where it names one. */
+static void
+put_extended(pen_wire_buf *buf, pen_event_kind kind)
+{
+	static uint8_t content[] = {0xff};
+	Penstock__V1__Message message = PENSTOCK__V1__MESSAGE__INIT;
+	Penstock__V1__Origin origin = PENSTOCK__V1__ORIGIN__INIT;
+	Penstock__V1__StreamStart start = PENSTOCK__V1__STREAM_START__INIT;
+	Penstock__V1__StreamStop stop = PENSTOCK__V1__STREAM_STOP__INIT;
+	Penstock__V1__StreamAbort stream_abort = PENSTOCK__V1__STREAM_ABORT__INIT;
+	Penstock__V1__StreamCommit commit = PENSTOCK__V1__STREAM_COMMIT__INIT;
+	Penstock__V1__Prepare prepare = PENSTOCK__V1__PREPARE__INIT;
+	Penstock__V1__RollbackPrepared rollback = PENSTOCK__V1__ROLLBACK_PREPARED__INIT;
+
+	message.transactional = true;
+	message.content = (ProtobufCBinaryData){1, content};
+	start.xid = stream_abort.xid = commit.xid = prepare.xid = rollback.xid = 7;
+	stream_abort.subxid = 8;
+	commit.end_lsn = prepare.end_lsn = rollback.end_lsn = 200;
+	if (kind == PEN_EVENT_MESSAGE)
+		put_packed(buf, kind, &message.base);
+	else if (kind == PEN_EVENT_ORIGIN)
+		put_packed(buf, kind, &origin.base);
+	else if (kind == PEN_EVENT_STREAM_START)
+		put_packed(buf, kind, &start.base);
+	else if (kind == PEN_EVENT_STREAM_STOP)
+		put_packed(buf, kind, &stop.base);
+	else if (kind == PEN_EVENT_STREAM_ABORT)
+		put_packed(buf, kind, &stream_abort.base);
+	else if (kind == PEN_EVENT_STREAM_COMMIT)
+		put_packed(buf, kind, &commit.base);
+	else if (kind == PEN_EVENT_SUB_XACT)
+		pen_wire_write_sub_xact(buf, 8);
+	else if (kind == PEN_EVENT_ROLLBACK_PREPARED)
+		put_packed(buf, kind, &rollback.base);
+	else
+		put_packed(buf, kind, &prepare.base);
+}
+
+/* Of every event the name of its op and its number, as `penstock decode` would tell it. */
+static penstock_status
+tell_all(const pen_wire_buf *buf, char *ops, size_t size)
+{
+	pen_decoder *decoder = pen_decoder_new();
+	pen_narrator *narrator = pen_decoder_narrator(decoder);
+	penstock_status status = PENSTOCK_OK;
+	pen_wire_reader reader;
+	pen_decoded decoded;
+	pen_error error;
+	size_t used = 0;
+
+	pen_error_clear(&error);
+	pen_wire_reader_init(&reader, buf->data, buf->len);
+	*ops = '\0';
+	while (status >= 0 && pen_wire_more(&reader))
+	{
+		pen_wire_buf line;
+
+		pen_buffer_init(&line);
+		status = pen_decode_event(decoder, &reader, &decoded, &error);
+		if (status >= 0 && decoded.kind >= PEN_EVENT_INSERT && decoded.kind <= PEN_EVENT_TRUNCATE)
+			status = pen_event_json_under(&decoded.event, &narrator->head, &line, &error);
+		else if (status >= 0 && pen_narrate_json(narrator, &decoded.wire, &line) != NULL)
+			status = pen_error_set(&error, PENSTOCK_E_DATA, "not told");
+		if (status >= 0 && line.len > 7)
+			used += (size_t) snprintf(ops + used, size - used, "%.*s%d ",
+									  (int) strcspn((char *) line.data + 7, "\""),
+									  (char *) line.data + 7, (int) decoded.event.sequence);
+		pen_buffer_reset(&line);
+	}
+	pen_decoder_free(decoder);
+	return status;
+}
+
+static void
+test_a_capture_of_version_2_decodes(void **state)
+{
+	static const pen_event_kind kinds[] = {
+		PEN_EVENT_STREAM_START,    PEN_EVENT_ORIGIN,           PEN_EVENT_INSERT,
+		PEN_EVENT_SUB_XACT,        PEN_EVENT_INSERT,           PEN_EVENT_MESSAGE,
+		PEN_EVENT_STREAM_STOP,     PEN_EVENT_STREAM_ABORT,     PEN_EVENT_STREAM_START,
+		PEN_EVENT_INSERT,          PEN_EVENT_STREAM_STOP,      PEN_EVENT_STREAM_COMMIT,
+		PEN_EVENT_STREAM_PREPARE,  PEN_EVENT_BEGIN_PREPARE,    PEN_EVENT_ORIGIN,
+		PEN_EVENT_INSERT,          PEN_EVENT_INSERT,           PEN_EVENT_PREPARE,
+		PEN_EVENT_COMMIT_PREPARED, PEN_EVENT_ROLLBACK_PREPARED};
+	char ops[2000];
+	pen_wire_buf buf;
+
+	(void) state;
+	pen_buffer_init(&buf);
+	put_session(&buf, 2);
+	put_relation(&buf, 1, "name", PENSTOCK__V1__ENCODING__ENCODING_TEXT);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+	{
+		if (kinds[i] == PEN_EVENT_INSERT)
+			put_insert(&buf, 1, 1, "a");
+		else
+			put_extended(&buf, kinds[i]);
+	}
+	assert_int_equal(tell_all(&buf, ops, sizeof(ops)), PENSTOCK_OK);
+	assert_string_equal(
+		ops, "relation0 stream_start0 origin0 insert1 insert2 message0 stream_stop0 stream_abort0 "
+			 "stream_start0 insert1 stream_stop0 stream_commit0 stream_prepare0 begin_prepare0 "
+			 "origin0 insert1 insert2 prepare0 commit_prepared0 rollback_prepared0 ");
+	pen_buffer_reset(&buf);
+}
+
+static void
+test_an_event_of_version_2_in_the_wrong_place_is_bad_data(void **state)
+{
+	char ops[2000];
+	pen_wire_buf buf;
+
+	(void) state;
+	pen_buffer_init(&buf);
+	for (int kind = PEN_EVENT_MESSAGE; kind <= PEN_EVENT_ROLLBACK_PREPARED; kind++)
+	{
+		bool may_begin = kind != PEN_EVENT_MESSAGE && kind != PEN_EVENT_ORIGIN &&
+						 kind != PEN_EVENT_STREAM_STOP && kind != PEN_EVENT_SUB_XACT &&
+						 kind != PEN_EVENT_PREPARE;
+
+		/* between transactions */
+		buf.len = 0;
+		put_session(&buf, 2);
+		put_extended(&buf, (pen_event_kind) kind);
+		assert_int_equal(tell_all(&buf, ops, sizeof(ops)),
+						 may_begin ? PENSTOCK_OK : PENSTOCK_E_DATA);
+		/* in one that was begun by a Begin */
+		put_start(&buf);
+		put_extended(&buf, (pen_event_kind) kind);
+		assert_int_equal(tell_all(&buf, ops, sizeof(ops)),
+						 kind == PEN_EVENT_MESSAGE || kind == PEN_EVENT_ORIGIN ? PENSTOCK_OK
+																			   : PENSTOCK_E_DATA);
+		/* before the session */
+		buf.len = 0;
+		put_extended(&buf, (pen_event_kind) kind);
+		assert_int_equal(tell_all(&buf, ops, sizeof(ops)), PENSTOCK_E_DATA);
+	}
+	/* a commit ends neither a part of a stream nor a prepared transaction */
+	for (int i = 0; i < 2; i++)
+	{
+		buf.len = 0;
+		put_session(&buf, 2);
+		put_extended(&buf, i == 0 ? PEN_EVENT_STREAM_START : PEN_EVENT_BEGIN_PREPARE);
+		pen_wire_write_commit(&buf, 0, 200, 0);
+		assert_int_equal(tell_all(&buf, ops, sizeof(ops)), PENSTOCK_E_DATA);
+	}
+	pen_buffer_reset(&buf);
+}
+
 /* ---- saved streams ---- */
 
 /* Count the events of a file with this content. */
@@ -294,6 +456,8 @@ main(void)
 		cmocka_unit_test(test_a_transaction_becomes_numbered_events),
 		cmocka_unit_test(test_a_new_session_forgets_relations_and_the_open_transaction),
 		cmocka_unit_test(test_what_a_stream_cannot_say_is_bad_data),
+		cmocka_unit_test(test_a_capture_of_version_2_decodes),
+		cmocka_unit_test(test_an_event_of_version_2_in_the_wrong_place_is_bad_data),
 		cmocka_unit_test(test_newlines_between_events_are_skipped),
 		cmocka_unit_test(test_a_cut_capture_is_bad_data_after_the_whole_events),
 		cmocka_unit_test(test_an_event_larger_than_the_limit_is_refused_before_it_is_read)};
