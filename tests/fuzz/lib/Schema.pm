@@ -196,7 +196,13 @@ sub _table
 	if ($partitioned)
 	{
 		@leaves = map { "$schema." . _quoted(_name('p')) } 1 .. 2;
-		$sql .= "CREATE TABLE $leaves[0] PARTITION OF $name FOR VALUES FROM (MINVALUE) TO (100);\n";
+		my $deeper = chance(0.4);
+		$sql .= "CREATE TABLE $leaves[0] PARTITION OF $name FOR VALUES FROM (MINVALUE) TO (100)" . ($deeper ? ' PARTITION BY RANGE (k)' : '') . ";\n";
+		if ($deeper)
+		{
+			push @leaves, map { "$schema." . _quoted(_name('d')) } 1 .. 2;
+			$sql .= "CREATE TABLE $leaves[2] PARTITION OF $leaves[0] FOR VALUES FROM (MINVALUE) TO (10);\nCREATE TABLE $leaves[3] PARTITION OF $leaves[0] DEFAULT;\n";
+		}
 		# one with its columns in another order, and more that are gone
 		my @own = ('k2 text NOT NULL DEFAULT \'\'', 'gone2 text', (map { "$_ $columns{$_}" } reverse sort keys %columns), 'k int NOT NULL');
 		push @own, grep { /^(gone1|doubled)/ } @definitions;
@@ -310,7 +316,26 @@ sub _ddl
 	return "ALTER TYPE fz.mood ADD VALUE IF NOT EXISTS 'mood $count' BEFORE 'sad';";
 }
 
-# { sql, tables as they are after it }. What it makes of the tables counts only if it commits.
+# Changes to a table within a transaction, of which later statements need not know.
+sub _inner_ddl
+{
+	my ($table) = @_;
+	my $touch = $table->{changes} ? "UPDATE $table->{name} SET k2 = k2;" : '';
+	my $column = 'x' . ++$count;
+	my $default = $table->{changes} ? pick('', ' DEFAULT 7', ' DEFAULT (random() * 10)::int') : '';
+	my $add = "ALTER TABLE $table->{name} ADD COLUMN $column int$default;\n$touch\n" . _insert($table);
+	return pick(
+		$add,
+		"SAVEPOINT ddl;\n$add\nROLLBACK TO ddl;",
+		"SAVEPOINT ddl;\n$add\nRELEASE ddl;",
+		"SAVEPOINT ddl;\nCREATE TABLE fz.inner$count(k int PRIMARY KEY, v text);\nINSERT INTO fz.inner$count SELECT i, repeat('x', 50) FROM generate_series(1, 400) i;\nROLLBACK TO ddl;",
+		"CREATE TABLE fz.inner$count(k int PRIMARY KEY, v fz.mood);\nINSERT INTO fz.inner$count SELECT i, 'sad' FROM generate_series(1, 5) i;\nUPDATE fz.inner$count SET k = k + 10; ALTER TABLE fz.inner$count ALTER v TYPE text; UPDATE fz.inner$count SET v = 'é';",
+		"SAVEPOINT ddl;\nALTER TABLE $table->{name} RENAME COLUMN k2 TO other; ALTER TABLE $table->{name} RENAME TO other;\nROLLBACK TO ddl;",
+		"ALTER TABLE $table->{name} REPLICA IDENTITY " . ($table->{primary} && !$table->{partitioned} ? pick('FULL', 'DEFAULT') : 'FULL') . ';',
+		"ALTER TYPE fz.pair RENAME TO couple; " . _insert($table) . ' ALTER TYPE fz.couple RENAME TO pair;');
+}
+
+# A transaction's statements.
 sub random_transaction
 {
 	my ($prepared_allowed, @tables) = @_;
@@ -333,6 +358,7 @@ sub random_transaction
 			next if $prepared && $depth;
 			$sql .= 'TRUNCATE ' . join(', ', map { $_->{name} } $tables[0], grep { chance(0.5) } @tables[1 .. $#tables]) . pick('', ' CASCADE', ' RESTART IDENTITY') . ";\n";
 		}
+		elsif ($kind < 0.3 && !$prepared) { $sql .= _inner_ddl(pick(@tables)) . "\n"; }
 		elsif ($kind < 0.31) { $sql .= "SELECT pg_logical_emit_message(" . pick(qw(true false)) . ", 'p', " . _literal(_text(10)) . ") \\g /dev/null\n"; }
 		elsif ($kind < 0.32) { $sql .= "SELECT 1 / 0;\n"; }
 		else { $sql .= _statement(pick(@tables)) . "\n"; }
