@@ -22,10 +22,16 @@ install: install-plugin install-consumer
 install-plugin:
 	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) install
 
+# Slots and clients of the plugin decoderbufs then get ours, in its format: Debezium, for one.
+# FORCE=1 overwrites the original.
+install-decoderbufs: install-plugin
+	plugin/install-decoderbufs install
+
 install-consumer:
 	$(MAKE) -C consumer install
 
 uninstall:
+	plugin/install-decoderbufs remove
 	$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) uninstall
 	$(MAKE) -C consumer uninstall
 
@@ -49,6 +55,15 @@ check-tap: all
 	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
+# Debezium on the original decoderbufs and on ours. Needs Maven: tests/setup.sh debezium
+check-debezium: all
+	tests/debezium/run.sh
+
+# The PostgreSQL versions that this Debian does not have, in chroots: VERSIONS=17 is one of them.
+matrix:
+	tests/setup.sh matrix
+	tests/matrix/run.sh $(VERSIONS)
+
 # SECONDS= how long, SEED= which seed; FUZZ=options or rows only one of the two.
 fuzz: all
 	tests/sandbox.sh tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
@@ -67,8 +82,24 @@ demo:
 demo-tools:
 	$(MAKE) -C tests/bench
 
-bench: all
-	tests/sandbox.sh tests/bench/run.sh
+bench: bench-plugin
+
+# RUNS=9 runs each plugin nine times, WORKLOADS="W1 W4" are some of the four.
+bench-plugin:
+	tests/setup.sh bench
+	@$(MAKE) -s all
+	@$(MAKE) -s -C tests/bench/floor
+	@rm -f $(BUILD)/bench-plugin.tsv
+	@tests/sandbox.sh tests/bench/plugin.sh $(or $(RUNS),5) $(WORKLOADS) 3>$(BUILD)/bench-plugin.new
+	@mv $(BUILD)/bench-plugin.new $(BUILD)/bench-plugin.tsv
+	@echo; echo 'The figures: $(BUILD)/bench-plugin.tsv'
+
+# Not noisy, and not time either: what callgrind counts.
+bench-instructions:
+	tests/setup.sh bench
+	$(MAKE) all
+	@$(MAKE) -s -C tests/bench/floor
+	@tests/sandbox.sh tests/bench/instructions.sh 3>$(BUILD)/bench-instructions.tsv
 
 bench-snapshot:
 	@mkdir -p $(BUILD)
@@ -83,6 +114,7 @@ check-format:
 
 clean:
 	-$(MAKE) -C plugin PG_CONFIG=$(PG_CONFIG) clean
+	-$(MAKE) -C tests/bench/floor clean
 	rm -rf $(BUILD)
 
 help:
@@ -90,11 +122,15 @@ help:
 	@echo 'make demo            install what is missing, build, and see it work'
 	@echo 'make check           install what is missing, build, and run every test'
 	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
+	@echo 'make check-debezium  Debezium on the original decoderbufs and on ours (needs Maven)'
+	@echo 'make matrix          the main tests with PostgreSQL 17 and 18, in chroots; VERSIONS=17 is one'
 	@echo 'make install         plugin, program, library, headers (PREFIX=, DESTDIR=)'
 	@echo 'make plugin          only the plugin; make install-plugin installs it'
+	@echo 'make install-decoderbufs  the plugin also under the name of that one; FORCE=1 replaces it'
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
-	@echo 'make bench           decoding time, beside other plugins'
+	@echo 'make bench-plugin    decoding time, beside other plugins: WORKLOADS="W1 W2 W3 W4", RUNS=5'
+	@echo 'make bench-instructions  instructions a change, beside other plugins, by callgrind'
 	@echo 'make fuzz            random options and rows (SECONDS=60 SEED=)'
 	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
@@ -102,5 +138,6 @@ help:
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
-.PHONY: all plugin consumer install install-plugin install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap fuzz soak demo demo-tools bench bench-snapshot format check-format clean help
+.PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
+	check check-unit check-regress check-tap check-debezium matrix fuzz soak demo demo-tools \
+	bench bench-plugin bench-instructions bench-snapshot format check-format clean help

@@ -91,6 +91,20 @@ compat_primary_key_index(Relation relation)
 #endif
 }
 
+/* The first natts attributes, without defaults; palloc'd. */
+static inline TupleDesc
+compat_truncated_desc(TupleDesc desc, int natts)
+{
+#if PG_VERSION_NUM >= 180000
+	return CreateTupleDescTruncatedCopy(desc, natts);
+#else
+	TupleDesc copy = CreateTupleDescCopy(desc);
+
+	copy->natts = natts;
+	return copy;
+#endif
+}
+
 /* Stored nowhere, so that no change carries it. */
 static inline bool
 compat_is_virtual(Form_pg_attribute attribute)

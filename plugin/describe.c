@@ -84,7 +84,7 @@ replica_identity(Relation relation)
 /* ---- columns ---- */
 
 static void
-describe_type(Penstock__V1__Column *column, Oid type)
+describe_type(Penstock__V1__Column *column, DescribedColumn *described, Oid type)
 {
 	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Form_pg_type form;
@@ -94,6 +94,7 @@ describe_type(Penstock__V1__Column *column, Oid type)
 		elog(ERROR, "cache lookup failed for type %u", type);
 	form = (Form_pg_type) GETSTRUCT(tuple);
 	schema = get_namespace_name(form->typnamespace);
+	described->type_schema = form->typnamespace;
 	column->type_oid = type;
 	column->type_name = describe_name(NameStr(form->typname));
 	column->type_schema = schema != NULL ? describe_name(schema) : pstrdup("");
@@ -157,7 +158,7 @@ column_encoding(const PenstockOptions *options, Oid base_type)
 }
 
 static Penstock__V1__Column *
-describe_column(Form_pg_attribute attribute, const DescribedColumn *described, int primary_key)
+describe_column(Form_pg_attribute attribute, DescribedColumn *described, int primary_key)
 {
 	Penstock__V1__Column *column = palloc(sizeof(*column));
 
@@ -173,7 +174,7 @@ describe_column(Form_pg_attribute attribute, const DescribedColumn *described, i
 							: PENSTOCK__V1__COLUMN__GENERATED__GENERATED_NEVER;
 	column->base_type_oid = described->base_type;
 	column->encoding = (Penstock__V1__Encoding) described->encoding;
-	describe_type(column, attribute->atttypid);
+	describe_type(column, described, attribute->atttypid);
 	return column;
 }
 
@@ -223,6 +224,14 @@ refuse_missing_key(Relation target, Form_pg_attribute attribute)
 					 "out.")));
 }
 
+/* Where no change needs the key, what is left of it is none. */
+static void
+forget_partial_identity(RelationDescription *described)
+{
+	for (int i = 0; i < described->column_count; i++)
+		described->columns[i].identity = 0;
+}
+
 static void
 pick_columns(RelationDescription *described, const PenstockOptions *options,
 			 const SentRelation *sent, Relation relation, Relation target)
@@ -230,6 +239,7 @@ pick_columns(RelationDescription *described, const PenstockOptions *options,
 	TupleDesc desc = RelationGetDescr(target);
 	bool full = relation->rd_rel->relreplident == REPLICA_IDENTITY_FULL;
 	int *identity = palloc0(sizeof(int) * (RelationGetDescr(relation)->natts + 1));
+	bool partial = false;
 
 	if (!full)
 		index_positions(RelationGetReplicaIndex(relation), identity);
@@ -248,6 +258,7 @@ pick_columns(RelationDescription *described, const PenstockOptions *options,
 			if (position > 0 &&
 				(sent->actions & (ACTION_BIT(ACTION_UPDATE) | ACTION_BIT(ACTION_DELETE))) != 0)
 				refuse_missing_key(target, attribute);
+			partial |= position > 0;
 			continue;
 		}
 		if (source < 0)
@@ -260,6 +271,31 @@ pick_columns(RelationDescription *described, const PenstockOptions *options,
 		column->base_type = getBaseType(attribute->atttypid);
 		column->encoding = column_encoding(options, column->base_type);
 	}
+	if (partial)
+		forget_partial_identity(described);
+}
+
+/* By attnum of target; all 0 where one of its columns is left out, which would make another key of
+ * it. */
+static int *
+primary_key_positions(const RelationDescription *described, Relation target)
+{
+	TupleDesc desc = RelationGetDescr(target);
+	int *positions = palloc0(sizeof(int) * (desc->natts + 1));
+	int described_count = 0;
+
+	index_positions(compat_primary_key_index(target), positions);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		bool is_described = described_count < described->column_count &&
+							described->columns[described_count].attribute == described->source[i];
+
+		if (is_described)
+			described_count++;
+		else if (positions[i + 1] > 0)
+			return palloc0(sizeof(int) * (desc->natts + 1));
+	}
+	return positions;
 }
 
 static void
@@ -276,16 +312,16 @@ describe_relation(RelationDescription *described, const PenstockOptions *options
 {
 	TupleDesc desc = RelationGetDescr(target);
 	char *schema = get_namespace_name(RelationGetNamespace(target));
-	int *primary_key = palloc0(sizeof(int) * (desc->natts + 1));
+	int *primary_key;
 	Penstock__V1__Relation message;
 
 	penstock__v1__relation__init(&message);
-	index_positions(compat_primary_key_index(target), primary_key);
 	pick_columns(described, options, sent, relation, target);
+	primary_key = primary_key_positions(described, target);
 	message.columns = palloc(sizeof(Penstock__V1__Column *) * Max(described->column_count, 1));
 	for (int i = 0; i < desc->natts && message.n_columns < described->column_count; i++)
 	{
-		const DescribedColumn *column = &described->columns[message.n_columns];
+		DescribedColumn *column = &described->columns[message.n_columns];
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
 		if (column->attribute == described->source[i])

@@ -12,6 +12,7 @@ typedef struct DescribedColumn
 	int attribute; /* index in the relation's tuple descriptor */
 	int identity;  /* position in the replica identity, or 0 */
 	Oid type;
+	Oid type_schema;
 	Oid base_type;
 	pen_encoding encoding;
 } DescribedColumn;

@@ -23,23 +23,35 @@ matches_tables(const PenstockOptions *options, Oid relid)
 	return options->exclude_tables.count == 0 || !patterns_match(&options->exclude_tables, names);
 }
 
+/* Rows of materialized views follow from those of tables, but clients of decoderbufs get them. */
+static bool
+is_replicated(const PenstockOptions *options, char relkind)
+{
+	return relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE ||
+		   (relkind == RELKIND_MATVIEW && options->format == OUTPUT_DECODERBUFS);
+}
+
 void
 filter_relation(const PenstockOptions *options, Relation relation, SentRelation *sent)
 {
+	List *published_by = NIL;
+
 	memset(sent, 0, sizeof(*sent));
 	sent->send_as = RelationGetRelid(relation);
 	sent->all_columns = true;
-	if (relation->rd_rel->relkind != RELKIND_RELATION &&
-		relation->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+	if (!is_replicated(options, relation->rd_rel->relkind))
 		return;
 	if (options->publications == NIL)
 		sent->actions = options->actions;
 	else
-		publication_filter(relation, sent);
+		published_by = publication_find(relation, sent);
 	sent->actions &= options->actions;
 	if ((options->include_tables.count > 0 || options->exclude_tables.count > 0) &&
 		!matches_tables(options, sent->send_as))
 		sent->actions = 0;
+	/* Of what is not sent, publications may contradict each other. */
+	if (sent->actions != 0 && published_by != NIL)
+		publication_merge(published_by, sent);
 }
 
 bool

@@ -29,11 +29,13 @@ typedef struct PenstockData
 	bool in_stream;
 	bool part_begun;
 	TransactionId part_xid; /* whose changes follow, as the client knows it */
+	bool is_utf8;           /* the database's encoding */
 	int skipped_changes;    /* since the client was last told that we live */
 	int guc_level;          /* to restore at the end, or 0 */
 	RowValues new_row;      /* room for a change */
 	RowValues old_row;
 	int value_capacity;
+	Emitter printed; /* used as a buffer only, for the text of one value */
 
 	/* Formats that render the native one: its events are written here and read back. */
 	pen_wire_buf *events; /* otherwise that of the emitter */
@@ -49,6 +51,7 @@ typedef struct Format
 	const char *name;
 	bool binary; /* output_type */
 	bool native; /* has all events of the native format: of those below that are NULL too */
+	bool session_settings; /* texts follow the settings of the session; else they are pinned */
 	pen_narrate_function
 		narrate; /* native: what becomes of each event; NULL: it is sent as it is */
 	void (*begin)(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *txn);
@@ -61,6 +64,7 @@ typedef struct Format
 extern const Format format_native;
 extern const Format format_json;
 extern const Format format_text;
+extern const Format format_decoderbufs;
 
 /* ---- native.c: the events that only native formats have ---- */
 

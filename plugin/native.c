@@ -136,11 +136,14 @@ native_sub_xact(LogicalDecodingContext *ctx, PenstockData *data, TransactionId x
 /* ---- values ---- */
 
 static void
-write_text(pen_wire_buf *wire, pen_tuple_field field, const char *text, size_t len)
+write_text(PenstockData *data, pen_tuple_field field, const char *text, size_t len)
 {
+	pen_wire_buf *wire = data->events;
 	const char *converted;
 
-	if (convert_to_utf8(text, &len, &converted))
+	if (data->is_utf8)
+		pen_wire_write_string(wire, field, text, len);
+	else if (convert_to_utf8(text, &len, &converted))
 		pen_wire_write_string(wire, field, converted, len);
 	else
 		pen_wire_write_bytes(wire, field, text, len);
@@ -155,9 +158,12 @@ integer_of(const ColumnEncoder *column, Datum value)
 }
 
 static void
-write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Datum value)
+write_value(PenstockData *data, pen_tuple_field field, ColumnEncoder *column, Datum value)
 {
+	pen_wire_buf *wire = data->events;
 	struct varlena *packed;
+	const char *text;
+	Size len;
 
 	switch (column->encoding)
 	{
@@ -178,7 +184,7 @@ write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Da
 			break;
 		case PEN_ENCODING_TEXT:
 			packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
-			write_text(wire, field, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
+			write_text(data, field, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
 			break;
 		case PEN_ENCODING_BYTEA:
 			packed = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
@@ -198,15 +204,12 @@ write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Da
 			pen_wire_write_bytes(wire, field, DatumGetUUIDP(value)->data, UUID_LEN);
 			break;
 		case PEN_ENCODING_OUTPUT:
-		{
-			char *text = OutputFunctionCall(&column->function, value);
-
-			write_text(wire, field, text, strlen(text));
-		}
-		break;
+			text = outtext_get(&column->text, &data->printed, value, &len);
+			write_text(data, field, text, len);
+			break;
 		case PEN_ENCODING_BINARY:
 		{
-			bytea *sent = SendFunctionCall(&column->function, value);
+			bytea *sent = SendFunctionCall(&column->send, value);
 
 			pen_wire_write_bytes(wire, field, VARDATA(sent), VARSIZE(sent) - VARHDRSZ);
 		}
@@ -218,9 +221,11 @@ write_value(pen_wire_buf *wire, pen_tuple_field field, ColumnEncoder *column, Da
 
 /* The columns of one row; keys_only leaves out what is not in the replica identity. */
 static void
-write_row(pen_wire_buf *wire, RelationEntry *entry, const RowValues *row, pen_tuple_field field,
+write_row(PenstockData *data, RelationEntry *entry, const RowValues *row, pen_tuple_field field,
 		  bool keys_only)
 {
+	pen_wire_buf *wire = data->events;
+
 	for (int i = 0; i < entry->column_count; i++)
 	{
 		ColumnEncoder *column = &entry->columns[i];
@@ -233,7 +238,7 @@ write_row(pen_wire_buf *wire, RelationEntry *entry, const RowValues *row, pen_tu
 		else if (field == PEN_TUPLE_NEW && IS_UNCHANGED(column->varlena, value))
 			pen_wire_write_unchanged(wire, field);
 		else
-			write_value(wire, field, column, value);
+			write_value(data, field, column, value);
 	}
 }
 
@@ -253,9 +258,9 @@ native_change(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN 
 
 	pen_wire_write_relation_number(wire, data->named[0]->number);
 	if (change->new_row.values != NULL)
-		write_row(wire, entry, &change->new_row, PEN_TUPLE_NEW, false);
+		write_row(data, entry, &change->new_row, PEN_TUPLE_NEW, false);
 	if (change->old_row.values != NULL)
-		write_row(wire, entry, &change->old_row, entry->full ? PEN_TUPLE_OLD : PEN_TUPLE_KEY,
+		write_row(data, entry, &change->old_row, entry->full ? PEN_TUPLE_OLD : PEN_TUPLE_KEY,
 				  !entry->full);
 	entry->row_guess = wire->len - mark.start - mark.header;
 	pen_wire_end_event(wire, &mark);

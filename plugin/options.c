@@ -15,6 +15,8 @@
 #define TEXT_MAX         65536
 #define PUBLICATIONS_MAX 1000
 
+/* Bytes of a name or value in an error. */
+
 typedef enum OptionType
 {
 	TYPE_INT,    /* a number, min..max */
@@ -403,11 +405,17 @@ check_together(const PenstockOptions *options)
 				 errmsg("option \"message_prefixes\" is given, but \"messages\" is not on")));
 }
 
+bool
+options_as_decoderbufs(const char *plugin)
+{
+	return strcmp(plugin, "decoderbufs") == 0;
+}
+
 void
 options_parse(PenstockOptions *options, List *given, const char *plugin)
 {
 	bool already[lengthof(option_table)] = {false};
-	bool as_decoderbufs = strcmp(plugin, "decoderbufs") == 0;
+	bool as_decoderbufs = options_as_decoderbufs(plugin);
 	ListCell *cell;
 
 	set_defaults(options, as_decoderbufs);

@@ -63,6 +63,9 @@ typedef struct PenstockOptions
  */
 extern void options_parse(PenstockOptions *options, List *given, const char *plugin);
 
+/* Is the library in use under the name of that plugin? */
+extern bool options_as_decoderbufs(const char *plugin);
+
 /* The options in force, one by one: false when there is no n-th. */
 extern bool options_nth(const PenstockOptions *options, int n, const char **name,
 						const char **value);

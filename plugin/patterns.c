@@ -80,7 +80,7 @@ parse_pattern(Pattern *pattern, const char *text, int parts, const char **proble
 	}
 	if (*text == '.')
 	{
-		*problem = "a pattern has too many names; a dot within a name is written \\.";
+		*problem = "a pattern has too many names (a dot within one is written \\.)";
 		return NULL;
 	}
 	return text;

@@ -8,6 +8,7 @@
 #include "replication/slot.h"
 #include "utils/memutils.h"
 
+#include "decoderbufs.h"
 #include "filter.h"
 #include "publication.h"
 #include "session.h"
@@ -67,8 +68,9 @@ format_of(const PenstockOptions *options)
 			return &format_json;
 		case OUTPUT_TEXT:
 			return &format_text;
-		case OUTPUT_NATIVE:
 		case OUTPUT_DECODERBUFS:
+			return &format_decoderbufs;
+		case OUTPUT_NATIVE:
 			break;
 	}
 	return &format_native;
@@ -119,10 +121,12 @@ init_buffers(LogicalDecodingContext *ctx, PenstockData *data)
 	data->row_context = AllocSetContextCreate(ctx->context, "penstock row", ALLOCSET_DEFAULT_SIZES);
 	emit_init(&data->emitter, context, data->options.batch_bytes);
 	emit_init(&data->scratch, context, 0);
+	emit_init(&data->printed, context, 0);
 	data->events = data->format->narrate != NULL ? &data->scratch.wire : &data->emitter.wire;
 	data->narrator.allocator = &render_allocator;
 	data->narrator.find_relation = find_named_relation;
 	data->narrator.arg = data;
+	data->is_utf8 = GetDatabaseEncoding() == PG_UTF8;
 }
 
 static void
@@ -136,13 +140,16 @@ start_decoding(LogicalDecodingContext *ctx, OutputPluginOptions *out, bool is_in
 	{
 		out->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
 		ctx->streaming = ctx->twophase = false;
+		if (options_as_decoderbufs(library_name()))
+			decoderbufs_greet(NULL);
 		return;
 	}
 	options_parse(&data->options, ctx->output_plugin_options, library_name());
 	check_options(&data->options);
 	data->format = format_of(&data->options);
-	out->output_type =
-		data->format->binary ? OUTPUT_PLUGIN_BINARY_OUTPUT : OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
+	out->output_type = data->format->binary && !data->options.debug_mode
+						   ? OUTPUT_PLUGIN_BINARY_OUTPUT
+						   : OUTPUT_PLUGIN_TEXTUAL_OUTPUT;
 	out->receive_rewrites = false;
 	/* The callbacks being there turned both on; the slot has its own say about the second. */
 	ctx->streaming &= data->options.streaming;
@@ -150,7 +157,10 @@ start_decoding(LogicalDecodingContext *ctx, OutputPluginOptions *out, bool is_in
 	init_buffers(ctx, data);
 	relsync_init(ctx->context, &data->options);
 	publication_init(ctx->context, data->options.publications);
-	data->guc_level = pin_settings();
+	if (!data->format->session_settings)
+		data->guc_level = pin_settings();
+	if (data->format == &format_decoderbufs)
+		decoderbufs_greet(ctx->output_plugin_options);
 }
 
 static void
@@ -212,8 +222,10 @@ action_of(const ReorderBufferChange *change)
 	}
 }
 
+/* Of a key only the columns up to its last one: who wants more of an old row must not ask for it. */
 static void
-deform(PenstockData *data, Relation relation, ReorderBufferChange *change, RowChange *row)
+deform(PenstockData *data, RelationEntry *entry, Relation relation, ReorderBufferChange *change,
+	   RowChange *row)
 {
 	HeapTuple new_tuple = compat_new_tuple(change);
 	HeapTuple old_tuple = compat_old_tuple(change);
@@ -227,8 +239,11 @@ deform(PenstockData *data, Relation relation, ReorderBufferChange *change, RowCh
 	if (old_tuple != NULL && row->action != ACTION_INSERT)
 	{
 		row->old_row = data->old_row;
-		heap_deform_tuple(old_tuple, RelationGetDescr(relation), row->old_row.values,
-						  row->old_row.nulls);
+		heap_deform_tuple(old_tuple,
+						  entry->key_desc != NULL && data->format->native
+							  ? entry->key_desc
+							  : RelationGetDescr(relation),
+						  row->old_row.values, row->old_row.nulls);
 	}
 }
 
@@ -258,7 +273,7 @@ send_row(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation,
 	if ((entry->actions & ACTION_BIT(row.action)) == 0)
 		return false;
 	reserve_values(ctx, data, RelationGetDescr(relation)->natts);
-	deform(data, relation, change, &row);
+	deform(data, entry, relation, change, &row);
 	if (entry->row_filter != NULL && !row_filter_passes(entry->row_filter, &row))
 		return false;
 	ensure_begun(ctx, data, txn, change->txn->xid);

@@ -276,16 +276,20 @@ merge_row_filters(List *published_by, Relation target, SentRelation *sent)
 
 /* ---- all of it ---- */
 
-void
-publication_filter(Relation relation, SentRelation *sent)
+List *
+publication_find(Relation relation, SentRelation *sent)
 {
 	Oid relid = RelationGetRelid(relation);
-	List *ancestors = relation->rd_rel->relispartition ? get_partition_ancestors(relid) : NIL;
+	List *ancestors = NIL;
 	List *published_by = NIL;
 	int send_level = 0;
-	Relation target;
 	ListCell *cell;
 
+	/* FOR ALL TABLES does not mean those of information_schema. */
+	if (!is_publishable_relation(relation))
+		return NIL;
+	if (relation->rd_rel->relispartition)
+		ancestors = get_partition_ancestors(relid);
 	load_publications();
 	foreach (cell, publications)
 	{
@@ -306,11 +310,16 @@ publication_filter(Relation relation, SentRelation *sent)
 		send_level = level;
 		published_by = lappend(published_by, publication);
 	}
-	if (published_by == NIL)
-		return;
 	if (send_level > 0)
 		sent->send_as = list_nth_oid(ancestors, send_level - 1);
-	target = RelationIdGetRelation(sent->send_as);
+	return published_by;
+}
+
+void
+publication_merge(List *published_by, SentRelation *sent)
+{
+	Relation target = RelationIdGetRelation(sent->send_as);
+
 	if (!RelationIsValid(target))
 		elog(ERROR, "could not open relation with OID %u", sent->send_as);
 	merge_column_lists(published_by, target, sent);

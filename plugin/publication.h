@@ -11,10 +11,12 @@ extern void publication_init(MemoryContext context, List *names);
 extern void publication_invalidate(void);
 
 /*
- * Set all members of sent but those that are right already for a relation in no publication. The
- * rules are pgoutput's: what several publications say adds up; column lists that contradict each
- * other are an ERROR.
+ * The publications that a relation is in, to be merged, or NIL. Sets actions and send_as. The rules
+ * are pgoutput's: what several publications say adds up.
  */
-extern void publication_filter(Relation relation, SentRelation *sent);
+extern List *publication_find(Relation relation, SentRelation *sent);
+
+/* Sets columns and row filters. Column lists that contradict each other are an ERROR. */
+extern void publication_merge(List *published_by, SentRelation *sent);
 
 #endif

@@ -22,6 +22,7 @@
 static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL; /* its memory */
 static const PenstockOptions *cache_options = NULL;
+static RelationEntry *last_entry = NULL; /* rows of one relation come together */
 static uint32 last_number = 0;
 static uint32 last_build = 0;
 static long trim_at;
@@ -94,6 +95,7 @@ forget_cache(void *context)
 	cache = NULL;
 	cache_context = NULL;
 	cache_options = NULL;
+	last_entry = NULL;
 }
 
 static void
@@ -129,6 +131,7 @@ relsync_init(MemoryContext context, const PenstockOptions *options)
 	control.hcxt = cache_context;
 	cache = hash_create("penstock relations", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	cache_options = options;
+	last_entry = NULL;
 	last_number = 0;
 	trim_at = KEEP_ENTRIES;
 	register_callbacks();
@@ -139,7 +142,7 @@ relsync_init(MemoryContext context, const PenstockOptions *options)
 static void
 build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, const DescribedColumn *column)
 {
-	Oid function = InvalidOid;
+	Oid function;
 	bool is_varlena;
 
 	encoder->attribute = column->attribute;
@@ -149,11 +152,12 @@ build_encoder(ColumnEncoder *encoder, Form_pg_attribute attribute, const Describ
 	encoder->int2 = column->base_type == INT2OID;
 	encoder->int4 = column->base_type == INT4OID;
 	if (encoder->encoding == PEN_ENCODING_OUTPUT)
-		getTypeOutputInfo(column->type, &function, &is_varlena);
+		outtext_init(&encoder->text, column->type);
 	else if (encoder->encoding == PEN_ENCODING_BINARY)
+	{
 		getTypeBinaryOutputInfo(column->base_type, &function, &is_varlena);
-	if (OidIsValid(function))
-		fmgr_info_cxt(function, &encoder->function, CurrentMemoryContext);
+		fmgr_info_cxt(function, &encoder->send, CurrentMemoryContext);
+	}
 }
 
 /* Of the catalog rows whose change does not invalidate the relation itself: schemas and types. */
@@ -164,7 +168,7 @@ remember_catalogs(RelationEntry *entry, const RelationDescription *described, Re
 	int n = 0;
 
 	entry->catalog_hashes =
-		MemoryContextAlloc(entry->context, sizeof(uint32) * (2 + 2 * described->column_count));
+		MemoryContextAlloc(entry->context, sizeof(uint32) * (2 + 3 * described->column_count));
 	entry->catalog_hashes[n++] =
 		GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(RelationGetNamespace(relation)));
 	entry->catalog_hashes[n++] =
@@ -175,8 +179,26 @@ remember_catalogs(RelationEntry *entry, const RelationDescription *described, Re
 			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(described->columns[i].type));
 		entry->catalog_hashes[n++] =
 			GetSysCacheHashValue1(TYPEOID, ObjectIdGetDatum(described->columns[i].base_type));
+		entry->catalog_hashes[n++] = GetSysCacheHashValue1(
+			NAMESPACEOID, ObjectIdGetDatum(described->columns[i].type_schema));
 	}
 	entry->catalog_hash_count = n;
+}
+
+/* NULL: old rows are needed as a whole. */
+static TupleDesc
+key_desc(const RelationEntry *entry, TupleDesc desc)
+{
+	int width = 0;
+
+	for (int i = 0; i < entry->column_count; i++)
+	{
+		if (entry->columns[i].key)
+			width = Max(width, entry->columns[i].attribute + 1);
+	}
+	if (entry->full || entry->row_filter != NULL || width == 0)
+		return NULL;
+	return compat_truncated_desc(desc, width);
 }
 
 /* Everything but sent and number; what lasts in the entry's own context, what does not in the
@@ -210,6 +232,7 @@ build_from(RelationEntry *entry, const SentRelation *sent, Relation relation, Re
 		memcpy(source, described.source, sizeof(int) * natts);
 		entry->row_filter = row_filter_new(sent, RelationGetDescr(target), source);
 	}
+	entry->key_desc = key_desc(entry, RelationGetDescr(relation));
 	entry->description = palloc(Max(described.packed_len, 1));
 	entry->description_len = described.packed_len;
 	if (described.packed_len > 0)
@@ -280,6 +303,7 @@ relsync_trim(void)
 
 	if (hash_get_num_entries(cache) < trim_at)
 		return;
+	last_entry = NULL;
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -296,13 +320,17 @@ static RelationEntry *
 find_entry(Oid relid)
 {
 	bool found;
-	RelationEntry *entry = hash_search(cache, &relid, HASH_ENTER, &found);
+	RelationEntry *entry;
 
+	if (last_entry != NULL && last_entry->relid == relid)
+		return last_entry;
+	entry = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset(entry, 0, sizeof(*entry));
 		entry->relid = relid;
 	}
+	last_entry = entry;
 	return entry;
 }
 

@@ -6,9 +6,11 @@
 #include "fmgr.h"
 
 #include "options.h"
+#include "outtext.h"
 #include "penstock.pb-c.h"
 #include "rowfilter.h"
 #include "types.h"
+#include "wire.h"
 
 /* How one column is written. */
 typedef struct ColumnEncoder
@@ -19,7 +21,8 @@ typedef struct ColumnEncoder
 	bool key;     /* in the replica identity */
 	bool int2;    /* INT: which integer */
 	bool int4;
-	FmgrInfo function; /* OUTPUT, BINARY */
+	OutputText text; /* OUTPUT */
+	FmgrInfo send;   /* BINARY */
 } ColumnEncoder;
 
 /*
@@ -40,6 +43,7 @@ typedef struct RelationEntry
 	uint32 send_as_build;
 	int column_count;
 	ColumnEncoder *columns;
+	TupleDesc key_desc;    /* of old rows that are but a key, up to its last column; or NULL */
 	RowFilter *row_filter; /* NULL: every row */
 	uint8 *description;    /* packed Relation without its number */
 	Size description_len;

@@ -16,6 +16,7 @@ session_enter(LogicalDecodingContext *ctx)
 
 	emit_begin(&data->emitter);
 	emit_discard(&data->scratch);
+	data->named_count = 0;
 	return MemoryContextSwitchTo(data->row_context);
 }
 

@@ -21,27 +21,16 @@ enum
 /* ---- buffer and primitive fields ---- */
 
 bool
-pen_wire_reserve(pen_wire_buf *buf, size_t n)
+pen_wire_grow(pen_wire_buf *buf, size_t n)
 {
 	if (buf->failed)
 		return false;
-	if (n <= buf->cap - buf->len)
-		return true;
 	if (n > SIZE_MAX / 2 - buf->len || !buf->grow(buf, buf->len + n))
 	{
 		buf->failed = true;
 		return false;
 	}
 	return true;
-}
-
-void
-pen_wire_append(pen_wire_buf *buf, const void *bytes, size_t n)
-{
-	if (n == 0 || !pen_wire_reserve(buf, n))
-		return;
-	memcpy(buf->data + buf->len, bytes, n);
-	buf->len += n;
 }
 
 static inline size_t

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define PEN_PROTOCOL_VERSION_MIN 1
 #define PEN_PROTOCOL_VERSION_MAX 2
@@ -119,9 +120,25 @@ typedef struct pen_wire_mark
 	pen_event_kind kind;
 } pen_wire_mark;
 
+/* Have it grow for n more bytes, whether it must or not: the rare part of pen_wire_reserve. */
+extern bool pen_wire_grow(pen_wire_buf *buf, size_t n);
+
 /* Make room for n more bytes; false (and buf->failed) when that cannot be had. */
-extern bool pen_wire_reserve(pen_wire_buf *buf, size_t n);
-extern void pen_wire_append(pen_wire_buf *buf, const void *bytes, size_t n);
+static inline bool
+pen_wire_reserve(pen_wire_buf *buf, size_t n)
+{
+	return (n <= buf->cap - buf->len && !buf->failed) || pen_wire_grow(buf, n);
+}
+
+static inline void
+pen_wire_append(pen_wire_buf *buf, const void *bytes, size_t n)
+{
+	if (n == 0 || !pen_wire_reserve(buf, n))
+		return;
+	memcpy(buf->data + buf->len, bytes, n);
+	buf->len += n;
+}
+
 extern void pen_wire_write_varint(pen_wire_buf *buf, uint64_t value);
 
 /*

@@ -9,6 +9,7 @@
 #   PENSTOCK_SANDBOX  the folder            PATH       the private servers' programs first
 #   PENSTOCK          the program           PG_CONFIG  of the private installation
 #   PENSTOCK_LIBDIR   with libpenstock.so; pkg-config knows it too
+# SANDBOX_EXTRA=NAME copies build/NAME to bin/, too.
 # KEEP=1 keeps the folder (and says where) instead of removing it.
 set -eu
 
@@ -70,7 +71,7 @@ copy_consumer()
 	local extra
 	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
 	cp -R "$top/consumer/examples" "$sandbox/"
-	for extra in latency unit; do
+	for extra in latency unit ${SANDBOX_EXTRA:-}; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
 }
@@ -78,14 +79,20 @@ copy_consumer()
 copy_tests()
 {
 	mkdir -p "$sandbox/tmp" "$sandbox/ports"
-	tar -C "$top" -cf - tests proto README.md | tar -C "$sandbox" --no-same-owner -xf -
+	tar -C "$top" -cf - tests proto plugin/install-decoderbufs README.md | tar -C "$sandbox" --no-same-owner -xf -
 }
 
 copy_server
 copy_consumer
 copy_tests
 
-run=(env -i
+# The tests' own knobs (PENSTOCK_SEED, PENSTOCK_CRASH_SECONDS, …) go through.
+knobs=()
+for name in $(compgen -e PENSTOCK_ || true); do
+	knobs+=("$name=${!name}")
+done
+
+run=(env -i "${knobs[@]}"
 	PATH="$sandbox/root$bindir:$sandbox/bin:/usr/local/bin:/usr/bin:/bin"
 	HOME="$sandbox" TMPDIR="$sandbox/tmp" LANG=C.UTF-8 TZ=UTC TERM="${TERM:-dumb}"
 	PENSTOCK_SANDBOX="$sandbox" PENSTOCK="$sandbox/bin/penstock"

@@ -1,9 +1,10 @@
 #!/bin/bash
-# setup.sh demo|check|format -- install what is missing for that, through apt-get.
+# setup.sh demo|check|format|debezium|matrix|bench -- install what is missing for that, through apt-get.
 # Nothing but packages is changed: no PostgreSQL cluster is created or started by them.
+# setup.sh list MAJOR -- print, on one line, what a bare Debian needs for `check` with that PostgreSQL.
 set -eu
 
-purpose=${1:?usage: tests/setup.sh demo|check|format}
+purpose=${1:?usage: tests/setup.sh demo|check|format|debezium|matrix|bench}
 cluster_conf=/etc/postgresql-common/createcluster.d/penstock-setup.conf
 
 # Does $PG_CONFIG belong to a PostgreSQL with its server and headers?
@@ -23,20 +24,55 @@ default_major()
 	apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
 }
 
+build_packages='gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev'
+test_packages='perl libipc-run-perl libcmocka-dev'
+
+postgresql_packages()
+{
+	echo "postgresql-$1 postgresql-server-dev-$1"
+}
+
+# The major version of the PostgreSQL that is there or will be installed.
+server_major()
+{
+	local major
+	major=$("${PG_CONFIG:-pg_config}" --version 2>/dev/null | sed 's/^PostgreSQL \([0-9]*\).*/\1/') || major=
+	major=${major:-$(default_major)}
+	echo "${major:-15}"
+}
+
+# The other output plugins, for the PostgreSQL that is measured.
+bench_packages()
+{
+	local major
+	major=$(server_major)
+	echo "postgresql-$major-wal2json postgresql-$major-decoderbufs valgrind"
+}
+
+# The plugin that ours must equal. Not every release has it: there that is not tested.
+decoderbufs_package()
+{
+	local package
+	package=postgresql-$(server_major)-decoderbufs
+	if is_installed "$package" || apt-cache show "$package" >/dev/null 2>&1; then
+		echo "$package"
+	fi
+}
+
 wanted_packages()
 {
-	if [ "$purpose" = format ]; then
-		echo clang-format-14
-		return
-	fi
-	echo gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev
-	if [ "$purpose" = check ]; then
-		echo perl libipc-run-perl libcmocka-dev
-	fi
+	case $purpose in
+	format) echo clang-format-14; return ;;
+	matrix) echo debootstrap git; return ;;
+	debezium) echo "maven default-jdk-headless $(decoderbufs_package)"; return ;;
+	bench) bench_packages ;;
+	check) echo "$test_packages $(decoderbufs_package)" ;;
+	esac
+	echo "$build_packages"
 	if ! have_postgresql; then
 		local major
 		major=$(default_major)
-		echo "postgresql-${major:-15} postgresql-server-dev-${major:-15}"
+		postgresql_packages "${major:-15}"
 	fi
 }
 
@@ -77,6 +113,11 @@ install_packages()
 	# Old lists name packages that are gone: refresh them and try once more.
 	apt_install $(missing_packages) || { apt-get update -q && apt_install $(missing_packages); }
 }
+
+if [ "$purpose" = list ]; then
+	echo "$build_packages $test_packages $(postgresql_packages "$2") postgresql-$2-decoderbufs"
+	exit
+fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	have_postgresql && exit 0

@@ -27,7 +27,7 @@ sub stream
 
 my $latin1 = stream('latin1', qq{CREATE TABLE "gr\xfcn"("\xe4" text, a text[], m bytea);
 	INSERT INTO "gr\xfcn" VALUES ('\xdf ok', '{\xe9,e}', '\\xff'), (repeat('\xdf', 100), NULL, NULL);});
-like($latin1, qr/^session protocol 1 LATIN1:/m, 'the session names the encoding');
+like($latin1, qr/^session protocol \d+ LATIN1:/m, 'the session names the encoding');
 like($latin1, qr/^relation 1 public\."gr\xc3\xbcn" .*\("\xc3\xa4"\@1 text/m, 'LATIN1 names are UTF-8');
 like($latin1, qr/^insert gr\xc3\xbcn \(\xc3\xa4='\xc3\x9f ok', a='\{\xc3\xa9,e\}', m=\\xff\)$/m, 'LATIN1 values are UTF-8');
 like($latin1, qr/='(\xc3\x9f){100}'/, 'a value may grow');

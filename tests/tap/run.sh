@@ -6,7 +6,7 @@ set -eu
 pgxs_src=$(dirname "$("$PG_CONFIG" --pgxs)")/..
 export PERL5LIB=$pgxs_src/test/perl:$PENSTOCK_SANDBOX/tests/tap/lib
 export PG_REGRESS=$pgxs_src/test/regress/pg_regress
-export TESTDIR=$PENSTOCK_SANDBOX/tap TESTDATADIR=$PENSTOCK_SANDBOX/tap TESTLOGDIR=$PENSTOCK_SANDBOX/tap/log
+export TESTDIR=$PENSTOCK_SANDBOX/tap
 export PG_TEST_TIMEOUT_DEFAULT=60
 mkdir -p "$TESTDIR"
 

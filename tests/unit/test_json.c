@@ -18,8 +18,15 @@ describe(const void *columns, uint32_t index, pen_json_column *column)
 
 static const pen_json_column columns[] = {{"id", PEN_ENCODING_INT, PEN_OID_INT8, true},
 										  {"a\"\n", PEN_ENCODING_TEXT, PEN_OID_TEXT, false}};
-static const pen_json_relation relation = {"public", "users", 2, columns, describe};
-static const pen_json_head head = {731, UINT64_C(0x16B374D848), 848579696789000, 2};
+static const pen_json_relation relation = {.schema = "public",
+										   .name = "users",
+										   .column_count = 2,
+										   .columns = columns,
+										   .describe = describe};
+static const pen_json_head head = {.xid = 731,
+								   .commit_lsn = UINT64_C(0x16B374D848),
+								   .commit_time = 848579696789000,
+								   .sequence = 2};
 
 static void
 assert_text(const pen_wire_buf *buf, const char *expected)
@@ -170,7 +177,8 @@ test_rows_that_do_not_fit_write_nothing(void **state)
 {
 	const pen_value values[] = {{PEN_VALUE_INT, .integer = 2}, string("a"), string("b")};
 	const pen_value swapped[] = {string("a"), {PEN_VALUE_INT, .integer = 2}};
-	const pen_json_head bad_head = {1, 1, INT64_MIN, 1};
+	const pen_json_head bad_head = {
+		.xid = 1, .commit_lsn = 1, .commit_time = INT64_MIN, .sequence = 1};
 	pen_json_change change = {.kind = PEN_EVENT_INSERT};
 	pen_wire_buf row;
 	pen_wire_buf buf;

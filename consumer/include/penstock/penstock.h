@@ -92,7 +92,7 @@ extern "C"
  * penstock_step then returns PENSTOCK_DONE once everything applied is confirmed. */
 	PENSTOCK_API void penstock_stop(penstock *p);
 
-	/* The library's version, "0.1.0". */
+	/* The library's version, "0.2.0". */
 	PENSTOCK_API const char *penstock_version(void);
 
 	/* ---- messages ---- */

@@ -114,7 +114,7 @@ BEGIN
 	ELSIF f.field = 7 THEN
 		RETURN 'UNCHANGED';
 	ELSIF f.field <> ALL (CASE encoding WHEN 'BOOL' THEN '{1}'::int[] WHEN 'FLOAT4' THEN '{3}'
-		WHEN 'FLOAT8' THEN '{4}' WHEN 'BYTEA' THEN '{6}' WHEN 'UUID' THEN '{6}'
+		WHEN 'FLOAT8' THEN '{4}' WHEN 'BYTEA' THEN '{6}' WHEN 'BINARY' THEN '{6}' WHEN 'UUID' THEN '{6}'
 		WHEN 'TEXT' THEN '{5,6}' WHEN 'OUTPUT' THEN '{5,6}' ELSE '{2}' END) THEN
 		RAISE 'member % for encoding %', f.field, encoding;
 	END IF;
@@ -169,12 +169,13 @@ BEGIN
 		(ARRAY['stored', 'virtual'])[(c ->> '11')::int], encoding_of(c));
 END $$;
 
-CREATE FUNCTION print_relation(message bytea) RETURNS text LANGUAGE sql AS $$
-	SELECT format('relation %s %I.%I %s identity %s (%s)', print_number(message, 1), print_name(message, 3),
-		print_name(message, 4), (ARRAY['table', 'partitioned'])[print_number(message, 5)],
+-- brief: without what other formats do not say, the number and the encodings.
+CREATE FUNCTION print_relation(message bytea, brief boolean DEFAULT false) RETURNS text LANGUAGE sql AS $$
+	SELECT format('relation %s%I.%I %s identity %s (%s)', CASE WHEN NOT brief THEN print_number(message, 1) || ' ' END,
+		print_name(message, 3), print_name(message, 4), (ARRAY['table', 'partitioned'])[print_number(message, 5)],
 		(ARRAY['default', 'nothing', 'full', 'index'])[print_number(message, 6)],
-		(SELECT string_agg(print_column(column_fields(content)), ', ' ORDER BY n)
-		 FROM fields(message) WITH ORDINALITY f(field, number, content, n) WHERE field = 7)) $$;
+		(SELECT string_agg(print_column(CASE WHEN brief THEN c || '{"12": 0}' ELSE c END), ', ' ORDER BY n)
+		 FROM fields(message) WITH ORDINALITY f(field, number, content, n), column_fields(content) c WHERE field = 7)) $$;
 
 -- What a row needs of a Relation: its name and for each column name, encoding, identity.
 CREATE FUNCTION relation_columns(message bytea) RETURNS jsonb LANGUAGE sql AS $$
@@ -211,16 +212,52 @@ BEGIN
 	RETURN line;
 END $$;
 
--- The events of writes, one line each, and checks of what is not printed.
-CREATE FUNCTION events(writes bytea[], lsns pg_lsn[] DEFAULT NULL) RETURNS SETOF text LANGUAGE plpgsql AS $$
+-- Bytes that are text more often than not.
+CREATE FUNCTION print_bytes(bytes bytea) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN brief(quote_literal(convert_from(bytes, 'UTF8')));
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+	RETURN brief('\x' || encode(bytes, 'hex'));
+END $$;
+
+CREATE FUNCTION print_content(message bytea, n int) RETURNS text LANGUAGE sql AS $$
+	SELECT print_bytes(coalesce((SELECT content FROM fields(message) WHERE field = n), '')) $$;
+
+-- Numbers that differ from run to run, for comparison only.
+CREATE FUNCTION hidden(VARIADIC parts text[] DEFAULT '{}') RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT chr(1) || concat_ws(' ', VARIADIC parts) $$;
+
+CREATE FUNCTION visible(line text) RETURNS text IMMUTABLE LANGUAGE sql AS
+$$ SELECT regexp_replace(line, '\x01[^\x01]*$', '') $$;
+
+CREATE FUNCTION lsn_of(message bytea, n int) RETURNS text LANGUAGE sql AS
+$$ SELECT ('0/0'::pg_lsn + (number + CASE WHEN number < 0 THEN 2::numeric ^ 64 ELSE 0 END))::text FROM print_number(message, n) number $$;
+
+CREATE FUNCTION time_of(message bytea, n int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	IF abs(extract(epoch FROM now() - moment(print_number(message, n))::timestamp AT TIME ZONE 'UTC')) > 3600 THEN
+		RAISE 'a time is %', moment(print_number(message, n));
+	END IF;
+	RETURN moment(print_number(message, n));
+END $$;
+
+-- The events of writes, one line each with what hidden() adds, and checks of what is not printed:
+-- the order of events, numbers that must agree, versions.
+CREATE FUNCTION raw_events(writes bytea[], lsns pg_lsn[] DEFAULT NULL) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
 	relations jsonb := '{}';
-	begun bytea;
+	within int;                 -- the kind of event that began what we are in, or NULL
+	begun bytea;                -- and its message
+	streamed bigint[] := '{}';  -- transactions of which parts have come
+	sub bigint;                 -- in a stream, whose changes follow
+	suffix text;
 	last_end bigint := 0;
+	last_kind int;
 	batch record;
 	event record;
 	f record;
 	kind int;
+	own_xid bigint;
 BEGIN
 	FOR batch IN SELECT * FROM unnest(writes) WITH ORDINALITY w(bytes, n) LOOP
 		FOR event IN SELECT * FROM fields(batch.bytes) LOOP
@@ -229,75 +266,132 @@ BEGIN
 			END IF;
 			SELECT * INTO f FROM fields(event.content);
 			kind := f.field;
-			IF kind IN (4, 5, 6, 7, 8) AND begun IS NULL THEN
-				RAISE 'event % outside of a transaction', kind;
+			own_xid := print_number(f.content, 1);
+			suffix := CASE WHEN within = 11 THEN hidden(sub::text) ELSE hidden() END;
+			IF kind IN (3, 4, 5, 6, 7, 8, 10, 12, 15, 18) <> (within IS NOT NULL) AND kind <> 9 THEN
+				RAISE 'event % within %', kind, within;
+			ELSIF kind IN (11, 13, 14, 16) AND (own_xid = ANY (streamed)) = (kind = 11 AND print_number(f.content, 2) = 1) THEN
+				RAISE 'event % of transaction % among %', kind, own_xid, streamed;
+			ELSIF kind = 10 AND last_kind NOT IN (2, 11, 17) THEN
+				RAISE 'an origin stands after event %', last_kind;
 			END IF;
 			CASE kind
 			WHEN 1 THEN
 				relations := '{}';
+				streamed := '{}';
 				IF print_number(f.content, 2) <> current_setting('server_version_num')::int
 					OR print_name(f.content, 4) !~ '^\d+\.\d+\.\d+$' THEN
 					RAISE 'versions % %', print_number(f.content, 2), print_name(f.content, 4);
 				END IF;
 				RETURN NEXT format('session protocol %s %s: %s', print_number(f.content, 1), print_name(f.content, 3),
 					(SELECT string_agg(print_name(content, 1) || '=' || print_name(content, 2), ' ' ORDER BY n)
-					 FROM fields(f.content) WITH ORDINALITY o(field, number, content, n) WHERE field = 5));
+					 FROM fields(f.content) WITH ORDINALITY o(field, number, content, n) WHERE field = 5)) || hidden();
 			WHEN 2 THEN
-				IF begun IS NOT NULL OR print_number(f.content, 1) = 0 THEN
-					RAISE 'begin within a transaction or without xid';
+				IF own_xid = 0 THEN
+					RAISE 'begin without xid';
 				END IF;
-				begun := f.content;
-				RETURN NEXT 'begin';
+				RETURN NEXT 'begin' || hidden(own_xid::text, lsn_of(f.content, 2), time_of(f.content, 3));
 			WHEN 3 THEN
-				IF begun IS NULL OR print_number(f.content, 1) <> print_number(begun, 2)
+				IF within <> 2 OR print_number(f.content, 1) <> print_number(begun, 2)
 					OR print_number(f.content, 3) <> print_number(begun, 3)
 					OR print_number(f.content, 2) <= print_number(f.content, 1)
 					OR print_number(begun, 2) <= last_end - 1 THEN
 					RAISE 'commit does not fit its begin';
 				END IF;
-				IF abs(extract(epoch FROM now() - moment(print_number(f.content, 3))::timestamp AT TIME ZONE 'UTC')) > 3600 THEN
-					RAISE 'commit time is %', moment(print_number(f.content, 3));
-				END IF;
 				last_end := print_number(f.content, 2);
 				IF lsns[batch.n] - '0/0'::pg_lsn <> last_end THEN
 					RAISE 'the write of a commit is at %, its end at %', lsns[batch.n] - '0/0'::pg_lsn, last_end;
 				END IF;
-				begun := NULL;
-				RETURN NEXT 'commit';
+				RETURN NEXT 'commit' || hidden(print_number(begun, 1)::text, lsn_of(f.content, 1), time_of(f.content, 3),
+					lsn_of(f.content, 2));
 			WHEN 4 THEN
 				IF relations ? print_number(f.content, 1)::text THEN
 					RAISE 'relation number % is used twice', print_number(f.content, 1);
 				END IF;
 				relations := relations || jsonb_build_object(print_number(f.content, 1), relation_columns(f.content));
-				RETURN NEXT print_relation(f.content);
-			WHEN 5 THEN RETURN NEXT print_change('insert', f.content, relations);
-			WHEN 6 THEN RETURN NEXT print_change('update', f.content, relations);
-			WHEN 7 THEN RETURN NEXT print_change('delete', f.content, relations);
+				RETURN NEXT print_relation(f.content) || hidden(print_number(f.content, 2)::text, print_relation(f.content, true));
+			WHEN 5 THEN RETURN NEXT print_change('insert', f.content, relations) || suffix;
+			WHEN 6 THEN RETURN NEXT print_change('update', f.content, relations) || suffix;
+			WHEN 7 THEN RETURN NEXT print_change('delete', f.content, relations) || suffix;
 			WHEN 8 THEN
 				RETURN NEXT concat('truncate ', (SELECT string_agg(relations -> (r.number)::text ->> 'name', ', ' ORDER BY n)
 					-- a packed field: each of its varints is read as a message of one tag would be
 					FROM packed((SELECT content FROM fields(f.content) WHERE field = 1)) WITH ORDINALITY r(number, n)),
 					CASE WHEN print_number(f.content, 2) = 1 THEN ' cascade' END,
-					CASE WHEN print_number(f.content, 3) = 1 THEN ' restart identity' END);
+					CASE WHEN print_number(f.content, 3) = 1 THEN ' restart identity' END, suffix);
+			WHEN 9 THEN
+				IF print_number(f.content, 2) = 1 AND within IS NULL OR print_number(f.content, 2) = 0 AND within IS NOT NULL THEN
+					RAISE 'a message, transactional: %, within %', print_number(f.content, 2), within;
+				END IF;
+				RETURN NEXT concat('message ', CASE WHEN within IS NOT NULL THEN 'transactional ' END, print_content(f.content, 3),
+					' ', print_content(f.content, 4), suffix, ' ', lsn_of(f.content, 1));
+			WHEN 10 THEN
+				RETURN NEXT concat('origin ', print_content(f.content, 1), hidden(CASE WHEN within <> 11 THEN lsn_of(f.content, 2) END));
+			WHEN 11 THEN
+				streamed := streamed || own_xid;
+				sub := own_xid;
+				RETURN NEXT concat('stream start', CASE WHEN print_number(f.content, 2) = 1 THEN ' first' END, hidden(own_xid::text));
+			WHEN 12 THEN
+				IF within <> 11 THEN
+					RAISE 'stream stop within %', within;
+				END IF;
+				RETURN NEXT 'stream stop' || hidden(print_number(begun, 1)::text);
+			WHEN 13 THEN
+				IF own_xid = print_number(f.content, 2) THEN
+					streamed := array_remove(streamed, own_xid);
+				END IF;
+				RETURN NEXT concat('stream abort', CASE WHEN own_xid <> print_number(f.content, 2) THEN ' sub-transaction' END,
+					hidden(own_xid::text, print_number(f.content, 2)::text));
+			WHEN 14 THEN
+				streamed := array_remove(streamed, own_xid);
+				RETURN NEXT 'stream commit' || hidden(own_xid::text, lsn_of(f.content, 2), time_of(f.content, 4), lsn_of(f.content, 3));
+			WHEN 15 THEN
+				IF within <> 11 OR own_xid = sub THEN
+					RAISE 'sub-transaction % within % after %', own_xid, within, sub;
+				END IF;
+				sub := own_xid;
+			WHEN 16, 17, 18, 19 THEN
+				IF kind = 18 AND (within <> 17 OR begun <> f.content) THEN
+					RAISE 'prepare does not fit its begin';
+				END IF;
+				IF kind = 16 THEN
+					streamed := array_remove(streamed, own_xid);
+				END IF;
+				RETURN NEXT concat((ARRAY['stream prepare', 'begin prepare', 'prepare', 'commit prepared'])[kind - 15], ' ',
+					print_content(f.content, 2), hidden(own_xid::text, lsn_of(f.content, 3), time_of(f.content, 5), lsn_of(f.content, 4)));
+			WHEN 20 THEN
+				RETURN NEXT concat('rollback prepared ', print_content(f.content, 2), hidden(own_xid::text, lsn_of(f.content, 3),
+					time_of(f.content, 5), time_of(f.content, 6), lsn_of(f.content, 4)));
 			END CASE;
+			IF kind IN (2, 11, 17) THEN
+				within := kind;
+				begun := f.content;
+			ELSIF kind IN (3, 12, 18) THEN
+				within := NULL;
+			END IF;
+			last_kind := kind;
 		END LOOP;
 	END LOOP;
-	IF begun IS NOT NULL THEN
-		RAISE 'a transaction has no commit';
+	IF within IS NOT NULL THEN
+		RAISE 'a transaction has no end';
 	END IF;
 END $$;
+
+CREATE FUNCTION events(writes bytea[], lsns pg_lsn[] DEFAULT NULL) RETURNS SETOF text LANGUAGE sql AS
+$$ SELECT visible(line) FROM raw_events(writes, lsns) line $$;
 
 CREATE FUNCTION packed(content bytea) RETURNS SETOF bigint LANGUAGE sql AS $$
 	-- no test has more than 127 relations
 	SELECT get_byte(content, i) FROM generate_series(0, length(content) - 1) i $$;
 
--- What is in the slot, consumed.
+-- What is in the slot, consumed; the other formats must say the same (01_formats.sql).
 CREATE FUNCTION changes(slot name, VARIADIC options text[] DEFAULT '{}') RETURNS SETOF text
 LANGUAGE plpgsql AS $$
 DECLARE
 	writes bytea[];
 	lsns pg_lsn[];
 BEGIN
+	PERFORM check_formats(slot, VARIADIC options);
 	SELECT array_agg(data ORDER BY n), array_agg(lsn ORDER BY n) INTO writes, lsns
 	FROM pg_logical_slot_get_binary_changes(slot, NULL, NULL, VARIADIC options)
 		WITH ORDINALITY c(lsn, xid, data, n);

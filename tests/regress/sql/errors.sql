@@ -4,11 +4,13 @@
 \set SHOW_CONTEXT never
 SELECT FROM pg_create_logical_replication_slot('errors', 'penstock');
 
--- a type whose values cannot be printed
+-- a type whose values cannot be printed; from 18 on the notices about its shell show the line too
+SET client_min_messages = warning;
 CREATE TYPE unprintable;
 CREATE FUNCTION unprintable_in(cstring) RETURNS unprintable LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
 CREATE FUNCTION unprintable_out(unprintable) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'trigger_out';
 CREATE TYPE unprintable (INPUT = unprintable_in, OUTPUT = unprintable_out, LIKE = int4);
+RESET client_min_messages;
 CREATE TABLE good(id int PRIMARY KEY, a int[]);
 CREATE TABLE bad(id int PRIMARY KEY, n numeric, u unprintable);
 INSERT INTO good VALUES (1, '{1}');

@@ -7,10 +7,13 @@ use warnings;
 use Exporter 'import';
 use File::Basename ();
 
-# A folder for each test file: several run at once. PostgreSQL::Test reads this when it is loaded.
+# A folder for each test file: several run at once. PostgreSQL::Test reads these when it is loaded,
+# TESTDIR up to 15, the other two from 16 on.
 BEGIN
 {
 	$ENV{TESTDIR} = ($ENV{TESTDIR} // '.') . '/' . File::Basename::basename($0, '.t');
+	$ENV{TESTDATADIR} = "$ENV{TESTDIR}/tmp_check";
+	$ENV{TESTLOGDIR} = "$ENV{TESTDIR}/log";
 	mkdir $ENV{TESTDIR};
 }
 
@@ -57,7 +60,7 @@ sub source_node
 		max_prepared_transactions => 10,
 		autovacuum => 'off',
 		%conf);
-	$all{output_plugin_libraries} //= 'pgoutput, test_decoding, penstock'
+	$all{output_plugin_libraries} //= 'pgoutput, test_decoding, penstock, decoderbufs'
 	  if _server_knows('output_plugin_libraries');
 	return _node($name, \%all, allows_streaming => 'logical');
 }
