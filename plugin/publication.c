@@ -144,7 +144,7 @@ publishes(const LoadedPublication *publication, Oid relid, List *ancestors, int 
 
 /* ---- column lists ---- */
 
-/* Does the set hold all columns that a table sends without any list? */
+/* Does the set hold all columns that a table sends without any list, but for generated ones? */
 static bool
 is_every_column(Relation target, const Bitmapset *columns)
 {
@@ -183,33 +183,39 @@ column_list(const LoadedPublication *publication, Relation target)
 
 		for (int i = 0; i < ARR_DIMS(array)[0]; i++)
 			columns = bms_add_member(columns, attnums[i]);
-		if (is_every_column(target, columns))
-			columns = NULL;
 	}
 	ReleaseSysCache(tuple);
 	return columns;
 }
 
+/* A list of every column is as good as none, but that generated columns are sent only if listed. */
 static void
 merge_column_lists(List *published_by, Relation target, SentRelation *sent)
 {
-	bool first = true;
+	bool first_is_every = false;
 	ListCell *cell;
 
 	foreach (cell, published_by)
 	{
 		Bitmapset *columns = column_list(lfirst(cell), target);
+		bool is_every = columns == NULL || is_every_column(target, columns);
 
-		if (first)
+		if (cell == list_head(published_by))
+		{
+			first_is_every = is_every;
 			sent->columns = columns;
-		else if (!bms_equal(sent->columns, columns))
+		}
+		else if (is_every != first_is_every || (!is_every && !bms_equal(sent->columns, columns)))
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 							errmsg("publications have different column lists for table \"%s.%s\"",
 								   get_namespace_name(RelationGetNamespace(target)),
 								   RelationGetRelationName(target)),
 							errhint("Give the table the same columns in all of them, or stream "
 									"them by different slots.")));
-		first = false;
+		else if (columns == NULL || sent->columns == NULL)
+			sent->columns = NULL;
+		else
+			sent->columns = bms_add_members(sent->columns, columns);
 	}
 	sent->all_columns = sent->columns == NULL;
 }

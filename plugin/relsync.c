@@ -22,7 +22,9 @@
 static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL; /* its memory */
 static const PenstockOptions *cache_options = NULL;
-static RelationEntry *last_entry = NULL; /* rows of one relation come together */
+/* Found lately, by the last bits of their oid: rows of a few relations come together. */
+#define RECENT_ENTRIES 16
+static RelationEntry *recent_entries[RECENT_ENTRIES];
 static uint32 last_number = 0;
 static uint32 last_build = 0;
 static long trim_at;
@@ -95,7 +97,7 @@ forget_cache(void *context)
 	cache = NULL;
 	cache_context = NULL;
 	cache_options = NULL;
-	last_entry = NULL;
+	memset(recent_entries, 0, sizeof(recent_entries));
 }
 
 static void
@@ -131,7 +133,7 @@ relsync_init(MemoryContext context, const PenstockOptions *options)
 	control.hcxt = cache_context;
 	cache = hash_create("penstock relations", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	cache_options = options;
-	last_entry = NULL;
+	memset(recent_entries, 0, sizeof(recent_entries));
 	last_number = 0;
 	trim_at = KEEP_ENTRIES;
 	register_callbacks();
@@ -303,7 +305,7 @@ relsync_trim(void)
 
 	if (hash_get_num_entries(cache) < trim_at)
 		return;
-	last_entry = NULL;
+	memset(recent_entries, 0, sizeof(recent_entries));
 	hash_seq_init(&scan, cache);
 	while ((entry = hash_seq_search(&scan)) != NULL)
 	{
@@ -319,18 +321,19 @@ relsync_trim(void)
 static RelationEntry *
 find_entry(Oid relid)
 {
+	RelationEntry **recent = &recent_entries[relid % RECENT_ENTRIES];
 	bool found;
 	RelationEntry *entry;
 
-	if (last_entry != NULL && last_entry->relid == relid)
-		return last_entry;
+	if (*recent != NULL && (*recent)->relid == relid)
+		return *recent;
 	entry = hash_search(cache, &relid, HASH_ENTER, &found);
 	if (!found)
 	{
 		memset(entry, 0, sizeof(*entry));
 		entry->relid = relid;
 	}
-	last_entry = entry;
+	*recent = entry;
 	return entry;
 }
 

@@ -59,20 +59,25 @@ put_varint(uint8_t *p, uint64_t value)
 	return p;
 }
 
+/* Little-endian. */
 static inline uint8_t *
 put_fixed32(uint8_t *p, uint32_t value)
 {
-	for (int i = 0; i < 4; i++)
-		*p++ = (uint8_t) (value >> (8 * i));
-	return p;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	value = __builtin_bswap32(value);
+#endif
+	memcpy(p, &value, sizeof(value));
+	return p + sizeof(value);
 }
 
 static inline uint8_t *
 put_fixed64(uint8_t *p, uint64_t value)
 {
-	for (int i = 0; i < 8; i++)
-		*p++ = (uint8_t) (value >> (8 * i));
-	return p;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	value = __builtin_bswap64(value);
+#endif
+	memcpy(p, &value, sizeof(value));
+	return p + sizeof(value);
 }
 
 static inline uint64_t

@@ -308,10 +308,12 @@ sub _table_token
 }
 
 # The tables of a schema as they are: oid => { oid, name, attnums, lines }. sql runs statements and
-# returns psql's output; root: partitioned tables instead of their partitions.
+# returns psql's output; root: partitioned tables instead of their partitions; publication: only what
+# that one names.
 sub actual_tables
 {
-	my ($sql, $schema, $root) = @_;
+	my ($sql, $schema, $root, $publication) = @_;
+	my $published = $publication ? published($sql, $publication) : undef;
 	my %tables;
 	my $kinds = $root ? q{relkind IN ('r', 'p') AND NOT relispartition} : q{relkind = 'r'};
 	my $columns = $sql->(qq{WITH RECURSIVE base(type, oid) AS (SELECT oid, oid FROM pg_type
@@ -323,13 +325,14 @@ sub actual_tables
 	for (split /\n/, $columns)
 	{
 		my ($oid, $name, $attnum, $column, $type) = split /\|/;
+		next if $published && (!$published->{$oid} || %{ $published->{$oid}->{attnums} } && !$published->{$oid}->{attnums}->{$attnum});
 		my $table = $tables{$oid} //= { oid => $oid, name => $name, attnums => [], tokens => [] };
 		push @{ $table->{attnums} }, $attnum;
 		push @{ $table->{tokens} }, 'COALESCE(' . _table_token("t.$column", $type) . q{, 'null')};
 	}
 	my $text = $sql->(q{SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET TimeZone = 'UTC'; SET extra_float_digits = 1;
 		SET bytea_output = hex; SET lc_monetary = 'C'; SET search_path = pg_catalog;} . join '', map {
-		"SELECT to_json(ARRAY['$_', " . join(', ', @{ $tables{$_}->{tokens} }) . "]) FROM $tables{$_}->{name} t;\n"
+		"SELECT to_json(ARRAY['$_', " . join(', ', @{ $tables{$_}->{tokens} }) . "]) FROM $tables{$_}->{name} t" . ($published ? " WHERE $published->{$_}->{filter}" : '') . ";\n"
 	} sort keys %tables);
 	for (split /\n/, $text)
 	{
@@ -337,6 +340,20 @@ sub actual_tables
 		push @{ $tables{$oid}->{lines} }, join ' | ', @tokens;
 	}
 	return %tables;
+}
+
+# oid => { attnums => { those of the list, or none }, filter }
+sub published
+{
+	my ($sql, $publication) = @_;
+	my %published;
+	for (split /\n/, $sql->(qq{SELECT prrelid, COALESCE(prattrs::text, ''), COALESCE(pg_get_expr(prqual, prrelid), 'true')
+		FROM pg_publication_rel WHERE prpubid = (SELECT oid FROM pg_publication WHERE pubname = '$publication')}))
+	{
+		my ($oid, $attnums, $filter) = split /\|/, $_, 3;
+		$published{$oid} = { attnums => { map { $_ => 1 } split / /, $attnums }, filter => $filter };
+	}
+	return \%published;
 }
 
 # Undef if the table holds what the stream said; else what differs. keep: of the table's lines, only

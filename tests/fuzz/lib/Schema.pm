@@ -106,6 +106,7 @@ my %types = (
 	'fz.few' => sub { _literal(pick('{}', '{1,2,3}')) },
 	'fz.span' => sub { _literal(pick('[1.5,2.5)', 'empty')) });
 my @type_names = sort keys %types;
+my $long_types = qr/text|bytea|json/;
 
 my $types_sql = q{
 	CREATE TYPE fz.mood AS ENUM ('sad', 'so "so"', 'happy, é');
@@ -136,7 +137,9 @@ sub _value
 
 sub _type
 {
+	my ($table) = @_;
 	my $type = pick(@type_names);
+	return 'integer' if $table && $table->{short} && $type =~ /$long_types/;
 	return $type !~ /^(fz\.label|fz\.few)$/ && chance(0.2) ? "$type\[]" : $type;
 }
 
@@ -151,6 +154,26 @@ sub _name
 }
 
 sub _quoted { return '"' . $_[0] =~ s/"/""/gr . '"'; }
+
+# As a publication may name it: some columns, some rows. Undef: not at all. Where a row enters the
+# filter by an update, unchanged values that are toasted do not come but with a whole old row.
+sub _published
+{
+	my ($name, $identity, $short, $columns) = @_;
+	return undef if $identity eq 'none' || chance(0.2);
+	my @columns = ('k', ($identity =~ /wide|index/ || chance(0.5) ? 'k2' : ()), grep { chance(0.6) } sort keys %$columns);
+	my $list = $identity ne 'full' && chance(0.4) ? '(' . join(', ', @columns) . ')' : '';
+	my @filters = ('k % 3 = 1', 'k % 3 = 1', 'k BETWEEN 5 AND 150', 'k > 10 AND NOT (k % 2 = 0)');
+	push @filters, "k2 > 'a' COLLATE \"C\"", "k % 2 = 0 OR length(k2) < 3" if $identity =~ /full|wide|index/;
+	for (sort keys %$columns)
+	{
+		next if $identity ne 'full';
+		push @filters, "$_ IS NULL OR k < 20", "$_ > '5' COLLATE \"C\"" if $columns->{$_} =~ /^(text|varchar[^\[]*)$/;
+		push @filters, "$_ < 5", "$_ IS NOT NULL" if $columns->{$_} =~ /^(numeric[^\[]*|integer|double precision)$/;
+	}
+	my $filter = ($identity eq 'full' || $short) && chance(0.7) ? ' WHERE (' . pick(@filters) . ')' : '';
+	return "$name$list$filter";
+}
 
 # { sql, name (quoted), columns => { quoted name => type }, changes (has updates and deletes), leaf }
 sub _table
@@ -173,7 +196,13 @@ sub _table
 	if ($partitioned)
 	{
 		@leaves = map { "$schema." . _quoted(_name('p')) } 1 .. 2;
-		$sql .= "CREATE TABLE $leaves[0] PARTITION OF $name FOR VALUES FROM (MINVALUE) TO (100);\n";
+		my $deeper = chance(0.4);
+		$sql .= "CREATE TABLE $leaves[0] PARTITION OF $name FOR VALUES FROM (MINVALUE) TO (100)" . ($deeper ? ' PARTITION BY RANGE (k)' : '') . ";\n";
+		if ($deeper)
+		{
+			push @leaves, map { "$schema." . _quoted(_name('d')) } 1 .. 2;
+			$sql .= "CREATE TABLE $leaves[2] PARTITION OF $leaves[0] FOR VALUES FROM (MINVALUE) TO (10);\nCREATE TABLE $leaves[3] PARTITION OF $leaves[0] DEFAULT;\n";
+		}
 		# one with its columns in another order, and more that are gone
 		my @own = ('k2 text NOT NULL DEFAULT \'\'', 'gone2 text', (map { "$_ $columns{$_}" } reverse sort keys %columns), 'k int NOT NULL');
 		push @own, grep { /^(gone1|doubled)/ } @definitions;
@@ -184,7 +213,9 @@ sub _table
 	# of a partition the leaf's own identity counts
 	if ($identity eq 'full') { $sql .= "ALTER TABLE $_ REPLICA IDENTITY FULL;\n" for $name, @leaves; }
 	$sql .= "ALTER TABLE $name REPLICA IDENTITY NOTHING;\n" if $identity eq 'none' && chance(0.5);
-	return { sql => $sql, name => $name, columns => \%columns, changes => $identity ne 'none', partitioned => $partitioned, next => 1 };
+	my $short = !grep { /$long_types/ } values %columns;
+	return { sql => $sql, name => $name, columns => \%columns, changes => $identity ne 'none', partitioned => $partitioned, next => 1,
+		short => $short, published => _published($name, $identity, $short, \%columns) };
 }
 
 sub new_tables
@@ -248,7 +279,7 @@ sub _ddl
 	my $kind = rand;
 	if ($kind < 0.35 && $table->{changes})
 	{
-		my $type = _type();
+		my $type = _type($table);
 		my $column = _quoted(_name('c'));
 		my $default = chance(0.5) ? ' DEFAULT ' . _value($type) =~ s/\(SELECT.*\)/'toasted'/r : '';
 		$default = '' if $type eq 'fz.label' && $default =~ /NULL/;
@@ -268,7 +299,7 @@ sub _ddl
 		$table->{columns}->{$new} = delete $table->{columns}->{$column};
 		return "ALTER TABLE $table->{name} RENAME COLUMN $column TO $new;";
 	}
-	if ($kind < 0.85 && @columns && $table->{changes} && !$table->{partitioned})
+	if ($kind < 0.85 && @columns && $table->{changes} && !$table->{partitioned} && !$table->{short})
 	{
 		my $column = pick(@columns);
 		$table->{columns}->{$column} = 'text';
@@ -285,7 +316,26 @@ sub _ddl
 	return "ALTER TYPE fz.mood ADD VALUE IF NOT EXISTS 'mood $count' BEFORE 'sad';";
 }
 
-# { sql, tables as they are after it }. What it makes of the tables counts only if it commits.
+# Changes to a table within a transaction, of which later statements need not know.
+sub _inner_ddl
+{
+	my ($table) = @_;
+	my $touch = $table->{changes} ? "UPDATE $table->{name} SET k2 = k2;" : '';
+	my $column = 'x' . ++$count;
+	my $default = $table->{changes} ? pick('', ' DEFAULT 7', ' DEFAULT (random() * 10)::int') : '';
+	my $add = "ALTER TABLE $table->{name} ADD COLUMN $column int$default;\n$touch\n" . _insert($table);
+	return pick(
+		$add,
+		"SAVEPOINT ddl;\n$add\nROLLBACK TO ddl;",
+		"SAVEPOINT ddl;\n$add\nRELEASE ddl;",
+		"SAVEPOINT ddl;\nCREATE TABLE fz.inner$count(k int PRIMARY KEY, v text);\nINSERT INTO fz.inner$count SELECT i, repeat('x', 50) FROM generate_series(1, 400) i;\nROLLBACK TO ddl;",
+		"CREATE TABLE fz.inner$count(k int PRIMARY KEY, v fz.mood);\nINSERT INTO fz.inner$count SELECT i, 'sad' FROM generate_series(1, 5) i;\nUPDATE fz.inner$count SET k = k + 10; ALTER TABLE fz.inner$count ALTER v TYPE text; UPDATE fz.inner$count SET v = 'é';",
+		"SAVEPOINT ddl;\nALTER TABLE $table->{name} RENAME COLUMN k2 TO other; ALTER TABLE $table->{name} RENAME TO other;\nROLLBACK TO ddl;",
+		"ALTER TABLE $table->{name} REPLICA IDENTITY " . ($table->{primary} && !$table->{partitioned} ? pick('FULL', 'DEFAULT') : 'FULL') . ';',
+		"ALTER TYPE fz.pair RENAME TO couple; " . _insert($table) . ' ALTER TYPE fz.couple RENAME TO pair;');
+}
+
+# A transaction's statements.
 sub random_transaction
 {
 	my ($prepared_allowed, @tables) = @_;
@@ -308,6 +358,7 @@ sub random_transaction
 			next if $prepared && $depth;
 			$sql .= 'TRUNCATE ' . join(', ', map { $_->{name} } $tables[0], grep { chance(0.5) } @tables[1 .. $#tables]) . pick('', ' CASCADE', ' RESTART IDENTITY') . ";\n";
 		}
+		elsif ($kind < 0.3 && !$prepared) { $sql .= _inner_ddl(pick(@tables)) . "\n"; }
 		elsif ($kind < 0.31) { $sql .= "SELECT pg_logical_emit_message(" . pick(qw(true false)) . ", 'p', " . _literal(_text(10)) . ") \\g /dev/null\n"; }
 		elsif ($kind < 0.32) { $sql .= "SELECT 1 / 0;\n"; }
 		else { $sql .= _statement(pick(@tables)) . "\n"; }
