@@ -118,8 +118,9 @@ BEGIN;
 INSERT INTO made SELECT i, repeat('x', 100) FROM generate_series(1, 600) i;
 COMMIT;
 SELECT count(*) FROM unnest(check_formats('streams', 'streaming', 'on', 'exclude_tables', '*.made'));
-SELECT count(*) > 0, count(*) FILTER (WHERE line !~ '^STREAM') FROM unnest(check_formats('streams', 'streaming', 'on', 'exclude_tables', '*.made', 'skip_empty', 'off')) line;
-SELECT * FROM streamed('exclude_tables', '*.made', 'skip_empty', 'off');
+-- the server may have transactions of its own among them
+SELECT count(*) > 0, count(*) FILTER (WHERE line !~ '^(STREAM|BEGIN|COMMIT)') FROM unnest(check_formats('streams', 'streaming', 'on', 'exclude_tables', '*.made', 'skip_empty', 'off')) line;
+SELECT streamed, firsts FROM streamed('exclude_tables', '*.made', 'skip_empty', 'off');
 
 -- messages: with the transaction and its sub-transactions, or between the parts
 BEGIN;
