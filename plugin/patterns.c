@@ -47,6 +47,12 @@ parse_part(PatternPart *part, const char *text, const char **problem)
 			*problem = "a backslash stands at the end";
 			return NULL;
 		}
+		/* Who quotes a name expects something else than a name with quotes in it. */
+		if (!escaped && *text == '"')
+		{
+			*problem = "names are not quoted; a double quote that is part of one is written \\\"";
+			return NULL;
+		}
 		part->wild[part->len] = !escaped && *text == '*';
 		part->text[part->len++] = *text;
 		if (escaped || !is_space(*text))

@@ -254,7 +254,8 @@ sub compare_tables
 		REFRESH MATERIALIZED VIEW summary; DELETE FROM types WHERE id = 901; REFRESH MATERIALIZED VIEW CONCURRENTLY summary;
 		CREATE TABLE as_selected AS SELECT id FROM types;
 		CREATE UNLOGGED TABLE unlogged(a int); INSERT INTO unlogged VALUES (1);
-		CREATE TEMPORARY TABLE temp(a int); INSERT INTO temp VALUES (1);
+		-- dropped here: at the end of the session it would be in a transaction that one of us may not see yet
+		CREATE TEMPORARY TABLE temp(a int); INSERT INTO temp VALUES (1); DROP TABLE temp;
 		CREATE TABLE no_columns(); INSERT INTO no_columns DEFAULT VALUES; DELETE FROM no_columns;
 		ALTER TABLE no_columns REPLICA IDENTITY FULL; INSERT INTO no_columns DEFAULT VALUES; DELETE FROM no_columns;});
 	return;

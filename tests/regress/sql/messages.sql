@@ -42,7 +42,7 @@ SELECT * FROM applied('messages');
 SELECT * FROM applied('messages', 'messages', 'on');
 -- and by prefix: with wildcards, of which \ makes plain characters
 SELECT * FROM applied('messages', 'messages', 'on', 'message_prefixes', 'large, bytes');
-SELECT * FROM applied('messages', 'messages', 'on', 'message_prefixes', 'Pr* "f''i\\x');
+SELECT * FROM applied('messages', 'messages', 'on', 'message_prefixes', 'Pr* \"f''i\\x');
 SELECT * FROM applied('messages', 'messages', 'on', 'message_prefixes', 'none, p\*, byte');
 SELECT count(*) FROM applied('messages', 'messages', 'on', 'message_prefixes', '*');
 SELECT count(*) FROM applied('messages', 'messages', 'on');

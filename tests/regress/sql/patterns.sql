@@ -35,7 +35,7 @@ CREATE FUNCTION sent(VARIADIC options text[]) RETURNS text LANGUAGE sql AS $$
 
 SELECT pattern, sent('include_tables', pattern) FROM unnest(ARRAY['*.*', 'public.*', 'public.plain', 'public.Plain', 'PUBLIC.plain',
 	'*.?lain', '*.*lain', '*.pl*n', '*.pla*ain', '*.*p*l*a*i*n*', '*.**', '*.plain*', '*.*plain', 'public.plai', 'public.plainx',
-	'*.a\.b', '*.a\,b', '*. a b ', '*.\ a b\ ', '*.\ a*', '*.*\ ', '*.a"b', '*.a\"b', '*.a\*b', '*.a*b', '*.a\\b', '*.a\**', '*.\a*\b',
+	'*.a\.b', '*.a\,b', '*. a b ', '*.\ a b\ ', '*.\ a*', '*.*\ ', '*.a\"b', '*.*\"*', '*.a\*b', '*.a*b', '*.a\\b', '*.a\**', '*.\a*\b',
 	'S\.1.*', 's\.1.*', '*1.*', '*.größe', '*.gr*e', '*.gr\öße', '*.g*ö*', '*.' || repeat('a', 62) || 'b', '*.' || repeat('a*', 31) || 'b',
 	'  public . plain  ', e'\tpublic.plain\n,*.Plain ', 'public.plain,public.plain', 'none.none, public.plain, none.*']) pattern;
 -- left out, also of what is taken in
