@@ -69,7 +69,9 @@ fuzz: all
 	tests/sandbox.sh tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
 
 # MINUTES= how long, SEED= which seed. Builds a PostgreSQL with assertions if there is none yet.
-soak: consumer
+soak:
+	tests/setup.sh soak
+	$(MAKE) consumer
 	tests/soak/sandbox.sh tests/soak/run.sh "$$(($(or $(MINUTES),2) * 60))" "$(SEED)"
 
 demo:

@@ -27,7 +27,7 @@ trap 'exit 143' TERM HUP
 source_lists()
 {
 	local file
-	mkdir -p "$work/apt/lists/partial" "$work/apt/sources.list.d"
+	mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial" "$work/apt/sources.list.d"
 	for file in /etc/apt/sources.list.d/*.sources; do
 		[ -f "$file" ] || continue
 		sed 's/^Types:.*/Types: deb-src/' "$file" >"$work/apt/sources.list.d/${file##*/}"
@@ -43,7 +43,7 @@ apt()
 	shift
 	"$program" -q -o Dir::Etc::sourcelist="$work/apt/sources.list" \
 		-o Dir::Etc::sourceparts="$work/apt/sources.list.d" \
-		-o Dir::State::lists="$work/apt/lists" -o APT::Sandbox::User=root "$@"
+		-o Dir::State::lists="$work/apt/lists" -o Dir::Cache="$work/apt/cache" -o APT::Sandbox::User=root "$@"
 }
 
 # Newest first: a mirror may lack the sources of the last security release for a while.

@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# soak.pl URI LOG SECONDS SEED -- readers with different options follow a server on which everything
+# soak.pl URI LOG SECONDS SEED -- for so long, readers with different options follow a server on which everything
 # happens at once; some of them are cut off again and again, the others must not grow. In the end
 # every stream must give what the tables hold.
 use strict;
@@ -292,6 +292,28 @@ sub compare_text
 	return;
 }
 
+# Each in a process of its own, so many at a time; their complaints are ours.
+sub in_parallel
+{
+	my ($at_once, @jobs) = @_;
+	my %running;
+	while (@jobs || %running)
+	{
+		while (@jobs && keys %running < $at_once)
+		{
+			my ($name, $job) = @{ shift @jobs };
+			my $pid = fork // die "fork: $!";
+			if ($pid) { $running{$pid} = $name; next; }
+			$failed = 0;
+			eval { $job->(); 1 } or complain("$name: $@");
+			POSIX::_exit($failed ? 1 : 0);
+		}
+		my $pid = wait;
+		$failed++ if delete $running{$pid} && $?;
+	}
+	return;
+}
+
 # ---- all of it ----
 
 sub run
@@ -339,11 +361,7 @@ sub run
 	say_it('all is read');
 	my %tables = actual_tables(\&sql, 'soak', 0);
 	my %roots = actual_tables(\&sql, 'soak', 1);
-	for my $name (grep { $_ ne 'text' } sort keys %options)
-	{
-		eval { compare($name, \%tables, \%roots); 1 } or complain("$name: $@");
-	}
-	compare_text();
+	in_parallel(2, map { my $name = $_; [ $name, sub { $name eq 'text' ? compare_text() : compare($name, \%tables, \%roots) } ] } sort keys %options);
 	sql("SELECT pg_drop_replication_slot('$_')") for sort keys %options;
 	return;
 }

@@ -97,7 +97,7 @@ sub same_text
 # ---- the same events in every format ----
 
 my @streamed = ('streaming=on', 'messages=on');
-create_slot($_) for qw(native json text native_streamed json_streamed text_streamed);
+create_slot($_) for qw(native json text binary native_streamed json_streamed text_streamed);
 
 $source->safe_psql('postgres', $_) for (
 	q{CREATE TYPE mood AS ENUM ('sad', 'so "so"'); CREATE TYPE pair AS (a int, b text)},
@@ -136,6 +136,13 @@ my @text = split /\n/, $text;
 is(scalar @text, scalar @objects, 'text has a line for each of them');
 is(scalar(grep { !/^(BEGIN|COMMIT|MESSAGE|TRUNCATE|public\.(.*): (TABLE|INSERT|UPDATE|DELETE))/ } @text), 0, 'of a known kind');
 is(scalar(grep { / INSERT / } @text), $ops{insert}, 'inserts are inserts');
+
+# decoderbufs, whose bytes are looked at elsewhere
+my $debug = slurp_file(capture('binary', $end, 'format=decoderbufs', 'debug-mode=on'));
+is(scalar(() = $debug =~ /^txid\[\d+\], .*, op\[0\]$/mg), $ops{insert}, 'decoderbufs has as many inserts');
+$source->safe_psql('postgres', q{INSERT INTO toasted VALUES (9000)});
+like(slurp_file(capture('binary', end_of_wal(), 'format=decoderbufs')), qr/^\x08.*public\.toasted/s, 'its first message begins with the transaction');
+drop_slot('binary');
 
 my $streamed = decoded(capture('native_streamed', $end, @streamed));
 $json_file = capture('json_streamed', $end, @streamed, 'format=json');

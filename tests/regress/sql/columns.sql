@@ -100,6 +100,14 @@ SELECT * FROM tell('columns', 'include_generated', 'off');
 INSERT INTO g_key VALUES (3);
 SELECT * FROM tell('columns', 'include_generated', 'off');
 SELECT * FROM tell('columns', 'include_generated', 'off', 'actions', 'insert');
+-- a column list never has them, also where it has all other columns
+CREATE PUBLICATION listed FOR TABLE g (id, a);
+INSERT INTO g VALUES (5, 1);
+SELECT * FROM rows('columns', 'publications', 'listed');
+CREATE PUBLICATION unlisted FOR TABLE g;
+INSERT INTO g VALUES (6, 1);
+SELECT * FROM rows('columns', 'publications', 'listed, unlisted');
+DROP PUBLICATION listed, unlisted;
 -- those that are stored nowhere are in no change; servers before 18 have none, so that they have as much to tell
 DO $$ BEGIN
 	EXECUTE format('CREATE TABLE virtual(id int PRIMARY KEY, a int %s)', CASE WHEN current_setting('server_version_num')::int >= 180000
