@@ -68,21 +68,18 @@ compare_clients()
 {
 	local server=$1 client=$2 first=$3 file
 	for file in plain.json two_phase.json plain.text two_phase.text; do
-		cmp "$shared/$server/$first.$file" "$shared/$server/$client.$file" 2>&1 || echo "FAILED: $file is not what pg_recvlogical $first reads"
-	done | sed -n 's/^FAILED/&/p' >>"$shared/$server/result.$client"
+		cmp -s "$shared/$server/$first.$file" "$shared/$server/$client.$file" ||
+			echo "FAILED: $file is not what pg_recvlogical $first reads" >>"$shared/$server/result.$client"
+	done
 }
 
-# One line: ok, or what failed; then what is not possible.
+# What client.sh has found, on one line: ok or what failed, then what is not possible.
 combination()
 {
-	local server=$1 client=$2 result=$shared/$1/result.$2 verdict=ok
-	if ! grep -x 'done' "$result" >/dev/null 2>&1; then
-		verdict='FAILED: did not come to its end'
-	fi
-	if grep '^FAILED' "$result" >/dev/null 2>&1; then
-		verdict=$(grep '^FAILED' "$result" | paste -s -d ';')
-	fi
-	grep '^not possible' "$result" 2>/dev/null | sed "1s/^/$verdict; /" | paste -s -d ';' | grep . || echo "$verdict"
+	awk '/^FAILED/ { failed = failed separator $0; separator = "; " }
+		/^not possible/ { impossible = impossible "; " $0 }
+		/^done$/ { whole = 1 }
+		END { print (failed ? failed : whole ? "ok" : "FAILED: not read to the end") impossible }' "$1"
 }
 
 report_clients()
@@ -90,8 +87,9 @@ report_clients()
 	local server client
 	for client; do
 		for server; do
-			compare_clients "$server" "$client" "$1"
-			echo "pg_recvlogical $client, server $server: $(combination "$server" "$client")"
+			mkdir -p "$shared/$server" && touch "$shared/$server/result.$client"
+			[ ! -e "$shared/read.$client" ] || compare_clients "$server" "$client" "$1"
+			echo "pg_recvlogical $client, server $server: $(combination "$shared/$server/result.$client")"
 		done
 	done
 }
