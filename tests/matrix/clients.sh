@@ -16,6 +16,11 @@ host_major()
 	fi
 }
 
+build_host()
+{
+	"$top/tests/setup.sh" demo && run "$log/clients-build.log" make -s -C "$top" -j"$(nproc)" all
+}
+
 # In the background, without a shell between us and what is to be ended: start_peer MAJOR COMMAND...
 start_peer()
 {
@@ -104,8 +109,12 @@ test_clients()
 		echo 'pg_recvlogical of other versions: not tested, only one version is at hand' >"$log/clients-summary"
 		return
 	fi
-	[ -z "$host" ] || build_host || { failed="$failed clients-host"; return; }
 	printf '\n== pg_recvlogical of %s (%d s)\n' "$host $*" "$SECONDS"
+	if [ -n "$host" ] && ! build_host; then
+		echo "pg_recvlogical of other versions: FAILED: no build for PostgreSQL $host" >"$log/clients-summary"
+		failed="$failed clients"
+		return
+	fi
 	shared=$work/shared
 	mkdir -m 1777 "$shared"
 	[ -z "$host" ] || start_host_peer "$host" "$host" "$@"
@@ -118,9 +127,4 @@ test_clients()
 		tail -n 40 "$log"/clients-[0-9]*.log
 		failed="$failed clients"
 	fi
-}
-
-build_host()
-{
-	"$top/tests/setup.sh" demo && run "$log/clients-build.log" make -s -C "$top" -j"$(nproc)" all
 }
