@@ -64,6 +64,11 @@ matrix:
 	tests/setup.sh matrix
 	tests/matrix/run.sh $(VERSIONS)
 
+# Only its last step: pg_recvlogical of these versions and this machine's against servers of each.
+matrix-clients:
+	tests/setup.sh matrix
+	tests/matrix/run.sh --clients $(VERSIONS)
+
 # SECONDS= how long, SEED= which seed; FUZZ=options or rows only one of the two.
 fuzz: all
 	tests/sandbox.sh tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
@@ -126,6 +131,7 @@ help:
 	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
 	@echo 'make check-debezium  Debezium on the original decoderbufs and on ours (needs Maven)'
 	@echo 'make matrix          the main tests with PostgreSQL 17 and 18, in chroots; VERSIONS=17 is one'
+	@echo 'make matrix-clients  pg_recvlogical of each version against servers of each'
 	@echo 'make install         plugin, program, library, headers (PREFIX=, DESTDIR=)'
 	@echo 'make plugin          only the plugin; make install-plugin installs it'
 	@echo 'make install-decoderbufs  the plugin also under the name of that one; FORCE=1 replaces it'
@@ -141,5 +147,5 @@ help:
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap check-debezium matrix fuzz soak demo demo-tools \
+	check check-unit check-regress check-tap check-debezium matrix matrix-clients fuzz soak demo demo-tools \
 	bench bench-plugin bench-instructions bench-snapshot format check-format clean help

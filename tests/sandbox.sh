@@ -10,6 +10,7 @@
 #   PENSTOCK          the program           PG_CONFIG  of the private installation
 #   PENSTOCK_LIBDIR   with libpenstock.so; pkg-config knows it too
 # SANDBOX_EXTRA=NAME copies build/NAME to bin/, too.
+# SANDBOX_PARENT=DIR is where the folder is made instead of in /tmp.
 # KEEP=1 keeps the folder (and says where) instead of removing it.
 set -eu
 
@@ -17,7 +18,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 build=${BUILD:-$top/build}
 pg_config=$(command -v "${PG_CONFIG:-pg_config}")
 bindir=$("$pg_config" --bindir)
-sandbox=$(mktemp -d /tmp/penstock.XXXXXX)
+sandbox=$(mktemp -d "${SANDBOX_PARENT:-/tmp}/penstock.XXXXXX")
 job=
 
 # Processes whose program lies in the sandbox are ours: nothing else runs from there.

@@ -1,8 +1,9 @@
 #!/bin/bash
 # chroot.sh COMMAND... -- run a command as root where nothing that it mounts or starts outlives it:
-# in mount and process namespaces of its own, which the kernel ends with it, even at kill -9.
+# in mount, process and IPC namespaces of its own, which the kernel ends with it, even at kill -9.
 # chroot.sh --in ROOT [--rw] [--bind DIR=PATH]... COMMAND... runs it in a chroot, with /proc, /dev
 # and a private /dev/shm. ROOT is read-only without --rw; --bind shows DIR at PATH in it. PATH exists.
+# chroot.sh --here COMMAND... runs it where it is, with /proc and /dev/shm as in a chroot.
 set -eu -o pipefail
 
 mount_devices()
@@ -32,12 +33,21 @@ enter_chroot()
 		TZ=UTC TERM=dumb DEBIAN_FRONTEND=noninteractive "$@"
 }
 
+# Process ids in /proc are those of the namespace; shared memory left by what was killed goes with it.
+stay_here()
+{
+	mount -t proc proc /proc
+	mount -t tmpfs -o mode=1777 tmpfs /dev/shm
+	"$@"
+}
+
 if [ "${1:-}" = --inside ]; then
 	shift
-	if [ "$1" = --in ]; then
-		enter_chroot "${@:2}"
-	fi
-	"$@"
+	case $1 in
+	--in) enter_chroot "${@:2}" ;;
+	--here) stay_here "${@:2}" ;;
+	*) "$@" ;;
+	esac
 	exit
 fi
 
@@ -47,4 +57,4 @@ if [ "$(id -u)" != 0 ]; then
 fi
 # Not only the command's children end with it: it ends itself when whoever called us dies.
 exec setpriv --pdeathsig KILL \
-	unshare --mount --propagation private --pid --fork --kill-child "$0" --inside "$@"
+	unshare --mount --propagation private --ipc --pid --fork --kill-child "$0" --inside "$@"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh [MAJOR...] -- build Penstock for the PostgreSQL versions of later Debians, and test it there,
-# each in a chroot: make matrix [VERSIONS="17 18"]
+# run.sh [--clients] [MAJOR...] -- build Penstock for the PostgreSQL versions of later Debians, and test
+# it there, each in a chroot: make matrix [VERSIONS="17 18"]. Then pg_recvlogical of each version,
+# this machine's included, reads servers of each; --clients is only that: make matrix-clients
 # Chroots are kept in PENSTOCK_CACHE (default ~/.cache/penstock/matrix), read-only while tests run.
 # MATRIX_REFRESH=1 upgrades their packages first; MATRIX_MIRROR= names a Debian mirror where apt's
 # configuration has none. Ends with the test runners' own summaries.
@@ -19,6 +20,8 @@ tap_tests='0*.t'
 job=
 work=
 
+. "$top/tests/matrix/clients.sh"
+
 # The Debian releases to look for a version in, the best first.
 suites()
 {
@@ -33,6 +36,7 @@ clean_up()
 {
 	trap '' INT TERM HUP
 	[ -z "$job" ] || kill -KILL "$job" 2>/dev/null || true
+	end_peers
 	[ -z "$work" ] || rm -rf --one-file-system "$work"
 }
 trap clean_up EXIT
@@ -43,7 +47,8 @@ trap 'exit 130' INT TERM HUP
 run()
 {
 	local status=0 follow
-	"${@:2}" >"$1" 2>&1 </dev/null &
+	: >"$1"
+	"${@:2}" >>"$1" 2>&1 </dev/null &
 	job=$!
 	tail -n +1 -s 0.3 -f --pid="$job" "$1" &
 	follow=$!
@@ -182,37 +187,49 @@ copy_checkout()
 		(cd "$top" && xargs -0 ls -d 2>/dev/null | tar -cf - --no-recursion -T -) | tar -C "$1" --no-same-owner -xf -
 }
 
-# step MAJOR NAME COMMAND...: in the chroot, where the checkout is /src
+# Words for chroot.sh, and the beginning of the command there: the checkout is /src.
+chroot_options()
+{
+	echo --in "$cache/$1" --bind "$work/$1/src=/src" --bind "$work/$1/tmp=/tmp"
+}
+
+chroot_environment()
+{
+	echo /usr/bin/env -C /src PG_CONFIG="/usr/lib/postgresql/$1/bin/pg_config"
+}
+
+# step MAJOR NAME COMMAND...: in the chroot
 step()
 {
 	local major=$1 name=$2
 	shift 2
 	printf '\n== PostgreSQL %s: %s (%d s)\n' "$major" "$name" "$SECONDS"
-	run "$log/$major-$name.log" "$chroot" --in "$cache/$major" --bind "$work/src=/src" \
-		--bind "$work/tmp=/tmp" /usr/bin/env -C /src PG_CONFIG="/usr/lib/postgresql/$major/bin/pg_config" "$@" ||
+	run "$log/$major-$name.log" "$chroot" $(chroot_options "$major") $(chroot_environment "$major") "$@" ||
 		failed="$failed $major-$name"
 }
 
 # Paths within the checkout.
 tap_files()
 {
-	(cd "$work/src/tests/tap" && printf 'tests/tap/%s\n' $tap_tests)
+	(cd "$work/$1/src/tests/tap" && printf 'tests/tap/%s\n' $tap_tests)
+}
+
+build_version()
+{
+	local major=$1
+	mkdir -m 755 "$work/$major"
+	mkdir -m 1777 "$work/$major/tmp"
+	copy_checkout "$work/$major/src"
+	step "$major" plugin make -s -j"$(nproc)" COPT=-Werror plugin
+	step "$major" consumer make -s -j"$(nproc)" consumer
 }
 
 test_version()
 {
 	local major=$1
-	work=$(mktemp -d "${TMPDIR:-/tmp}/penstock-matrix.XXXXXX")
-	chmod 755 "$work"
-	mkdir -m 1777 "$work/tmp"
-	copy_checkout "$work/src"
-	step "$major" plugin make -s -j"$(nproc)" COPT=-Werror plugin
-	step "$major" consumer make -s -j"$(nproc)" consumer
 	step "$major" unit make -s -j"$(nproc)" -C tests/unit check
 	step "$major" regress tests/sandbox.sh tests/regress.sh
-	step "$major" tap tests/sandbox.sh tests/tap/run.sh $(tap_files)
-	rm -rf --one-file-system "$work"
-	work=
+	step "$major" tap tests/sandbox.sh tests/tap/run.sh $(tap_files "$major")
 }
 
 # The lines with which pg_regress and prove sum up.
@@ -235,22 +252,36 @@ summary()
 }
 
 [ "$(id -u)" = 0 ] || exec "$chroot"
+only_clients=
+if [ "${1:-}" = --clients ]; then
+	only_clients=yes
+	shift
+fi
 [ $# -gt 0 ] || set -- 17 18
 failed=
+built=
 rm -rf "$log"
 mkdir -p "$log"
+work=$(mktemp -d "${TMPDIR:-/tmp}/penstock-matrix.XXXXXX")
+chmod 755 "$work"
 for major; do
 	if prepare_chroot "$major"; then
-		test_version "$major"
+		build_version "$major"
+		[ -n "$only_clients" ] || test_version "$major"
+		built="$built $major"
 	else
 		failed="$failed $major-chroot"
 	fi
 done
+test_clients $built
 
 echo
-for major; do
-	summary "$major"
-done | tee "$log/summary"
+{
+	for major; do
+		summary "$major"
+	done
+	cat "$log/clients-summary"
+} | tee "$log/summary"
 if [ -n "$failed" ]; then
 	echo "matrix failed:$failed (logs in $log)" | tee -a "$log/summary"
 	exit 1
