@@ -53,13 +53,7 @@ load_publication(const char *name)
 	LoadedPublication *loaded;
 
 	if (!HeapTupleIsValid(tuple))
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("publication \"%s\" does not exist at this point in the WAL", name),
-				 errhint("Nothing is sent for it until it is created.")));
 		return NULL;
-	}
 	form = (Form_pg_publication) GETSTRUCT(tuple);
 	loaded = palloc(sizeof(*loaded));
 	loaded->oid = form->oid;
@@ -73,10 +67,24 @@ load_publication(const char *name)
 	return loaded;
 }
 
+/* Once a load, since a client may name many. */
+static void
+warn_missing(const char *name, int others)
+{
+	ereport(
+		WARNING,
+		(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+		 errmsg("publication \"%s\" does not exist at this point in the WAL", name),
+		 others > 0 ? errdetail("%d others of those asked for do not exist either.", others) : 0,
+		 errhint("Nothing is sent for it until it is created.")));
+}
+
 static void
 load_publications(void)
 {
 	MemoryContext old_context;
+	const char *missing = NULL;
+	int missing_count = 0;
 	ListCell *cell;
 
 	if (publications_valid)
@@ -90,8 +98,12 @@ load_publications(void)
 
 		if (loaded != NULL)
 			publications = lappend(publications, loaded);
+		else if (missing_count++ == 0)
+			missing = lfirst(cell);
 	}
 	MemoryContextSwitchTo(old_context);
+	if (missing != NULL)
+		warn_missing(missing, missing_count - 1);
 	publications_valid = true;
 }
 
