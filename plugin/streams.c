@@ -21,6 +21,21 @@ gid_of(const ReorderBufferTXN *txn)
 	return (ProtobufCBinaryData){strlen(txn->gid), (uint8_t *) txn->gid};
 }
 
+/* lsn: of the record of the prepare or of the commit. */
+static void
+send_prepared(LogicalDecodingContext *ctx, pen_event_kind kind, ReorderBufferTXN *txn,
+			  XLogRecPtr lsn)
+{
+	Penstock__V1__PreparedTransaction message = PENSTOCK__V1__PREPARED_TRANSACTION__INIT;
+
+	message.xid = txn->xid;
+	message.gid = gid_of(txn);
+	message.lsn = lsn;
+	message.end_lsn = txn->end_lsn;
+	message.time = compat_commit_time(txn);
+	native_message(ctx, ctx->output_plugin_private, kind, &message.base);
+}
+
 /* ---- parts of a stream ---- */
 
 void
@@ -110,7 +125,6 @@ commit_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr c
 static void
 prepare_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr prepare_lsn)
 {
-	Penstock__V1__StreamPrepare message = PENSTOCK__V1__STREAM_PREPARE__INIT;
 	Penstock__V1__StreamStop stop = PENSTOCK__V1__STREAM_STOP__INIT;
 	PenstockData *data = ctx->output_plugin_private;
 	MemoryContext old_context = session_enter(ctx);
@@ -123,12 +137,7 @@ prepare_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr 
 		native_message(ctx, data, PEN_EVENT_STREAM_STOP, &stop.base);
 		data->in_stream = data->part_begun = false;
 	}
-	message.xid = txn->xid;
-	message.gid = gid_of(txn);
-	message.prepare_lsn = prepare_lsn;
-	message.end_lsn = txn->end_lsn;
-	message.prepare_time = compat_commit_time(txn);
-	native_message(ctx, data, PEN_EVENT_STREAM_PREPARE, &message.base);
+	send_prepared(ctx, PEN_EVENT_STREAM_PREPARE, txn, prepare_lsn);
 	emit_flush(&data->emitter, ctx);
 	session_leave(ctx, old_context);
 }
@@ -138,18 +147,12 @@ prepare_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr 
 static void
 begin_prepared(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 {
-	Penstock__V1__BeginPrepare message = PENSTOCK__V1__BEGIN_PREPARE__INIT;
 	PenstockData *data = ctx->output_plugin_private;
 	MemoryContext old_context = session_enter(ctx);
 
 	relsync_trim();
 	ensure_session(ctx, data);
-	message.xid = txn->xid;
-	message.gid = gid_of(txn);
-	message.prepare_lsn = txn->final_lsn;
-	message.end_lsn = txn->end_lsn;
-	message.prepare_time = compat_commit_time(txn);
-	native_message(ctx, data, PEN_EVENT_BEGIN_PREPARE, &message.base);
+	send_prepared(ctx, PEN_EVENT_BEGIN_PREPARE, txn, txn->final_lsn);
 	data->in_transaction = true;
 	session_origin(ctx, data, txn);
 	session_leave(ctx, old_context);
@@ -158,17 +161,11 @@ begin_prepared(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 static void
 prepare(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr prepare_lsn)
 {
-	Penstock__V1__Prepare message = PENSTOCK__V1__PREPARE__INIT;
 	PenstockData *data = ctx->output_plugin_private;
 	MemoryContext old_context = session_enter(ctx);
 
 	compat_update_progress(ctx, false);
-	message.xid = txn->xid;
-	message.gid = gid_of(txn);
-	message.prepare_lsn = prepare_lsn;
-	message.end_lsn = txn->end_lsn;
-	message.prepare_time = compat_commit_time(txn);
-	native_message(ctx, data, PEN_EVENT_PREPARE, &message.base);
+	send_prepared(ctx, PEN_EVENT_PREPARE, txn, prepare_lsn);
 	emit_flush(&data->emitter, ctx);
 	data->in_transaction = false;
 	session_leave(ctx, old_context);
@@ -177,18 +174,12 @@ prepare(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr prepare_l
 static void
 commit_prepared(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
-	Penstock__V1__CommitPrepared message = PENSTOCK__V1__COMMIT_PREPARED__INIT;
 	PenstockData *data = ctx->output_plugin_private;
 	MemoryContext old_context = session_enter(ctx);
 
 	compat_update_progress(ctx, false);
 	ensure_session(ctx, data);
-	message.xid = txn->xid;
-	message.gid = gid_of(txn);
-	message.commit_lsn = commit_lsn;
-	message.end_lsn = txn->end_lsn;
-	message.commit_time = compat_commit_time(txn);
-	native_message(ctx, data, PEN_EVENT_COMMIT_PREPARED, &message.base);
+	send_prepared(ctx, PEN_EVENT_COMMIT_PREPARED, txn, commit_lsn);
 	emit_flush(&data->emitter, ctx);
 	session_leave(ctx, old_context);
 }

@@ -26,13 +26,10 @@ message_descriptor(pen_event_kind kind)
 		case PEN_EVENT_STREAM_COMMIT:
 			return &penstock__v1__stream_commit__descriptor;
 		case PEN_EVENT_STREAM_PREPARE:
-			return &penstock__v1__stream_prepare__descriptor;
 		case PEN_EVENT_BEGIN_PREPARE:
-			return &penstock__v1__begin_prepare__descriptor;
 		case PEN_EVENT_PREPARE:
-			return &penstock__v1__prepare__descriptor;
 		case PEN_EVENT_COMMIT_PREPARED:
-			return &penstock__v1__commit_prepared__descriptor;
+			return &penstock__v1__prepared_transaction__descriptor;
 		case PEN_EVENT_ROLLBACK_PREPARED:
 			return &penstock__v1__rollback_prepared__descriptor;
 		default:
@@ -173,23 +170,14 @@ bytes_of(ProtobufCBinaryData data)
 	return (pen_json_bytes){data.data, data.len};
 }
 
-/* The messages of a prepare have the same fields, so that one of them can stand for all. */
-_Static_assert(offsetof(Penstock__V1__Prepare, prepare_time) ==
-					   offsetof(Penstock__V1__BeginPrepare, prepare_time) &&
-				   offsetof(Penstock__V1__Prepare, prepare_time) ==
-					   offsetof(Penstock__V1__StreamPrepare, prepare_time) &&
-				   offsetof(Penstock__V1__Prepare, prepare_time) ==
-					   offsetof(Penstock__V1__CommitPrepared, commit_time),
-			   "messages of prepared transactions differ");
-
 static void
-read_prepare(const Penstock__V1__Prepare *message, pen_json_boundary *boundary)
+read_prepared(const Penstock__V1__PreparedTransaction *message, pen_json_boundary *boundary)
 {
 	boundary->xid = message->xid;
 	boundary->gid = bytes_of(message->gid);
-	boundary->lsn = message->prepare_lsn;
+	boundary->lsn = message->lsn;
 	boundary->end_lsn = message->end_lsn;
-	boundary->time = message->prepare_time;
+	boundary->time = message->time;
 }
 
 static void
@@ -240,7 +228,7 @@ pen_narrate_boundary(const pen_narrator *narrator, const pen_wire_event *event,
 			read_rollback(message, boundary);
 			break;
 		default:
-			read_prepare(message, boundary);
+			read_prepared(message, boundary);
 	}
 	return NULL;
 }

@@ -17,7 +17,7 @@ typedef struct pen_narrator
 {
 	pen_json_head head; /* of the open transaction or part */
 	bool in_transaction;
-	pen_event_kind begun_by; /* while in_transaction: Begin, BeginPrepare or StreamStart */
+	pen_event_kind begun_by; /* while in_transaction: Begin, begin_prepare or StreamStart */
 	/* Messages are unpacked with it and never freed: the owner drops it all after each event. */
 	ProtobufCAllocator *allocator;
 	/* The relation of that number, or NULL; borrowed for the present event. */

@@ -222,7 +222,7 @@ put_extended(pen_wire_buf *buf, pen_event_kind kind)
 	Penstock__V1__StreamStop stop = PENSTOCK__V1__STREAM_STOP__INIT;
 	Penstock__V1__StreamAbort stream_abort = PENSTOCK__V1__STREAM_ABORT__INIT;
 	Penstock__V1__StreamCommit commit = PENSTOCK__V1__STREAM_COMMIT__INIT;
-	Penstock__V1__Prepare prepare = PENSTOCK__V1__PREPARE__INIT;
+	Penstock__V1__PreparedTransaction prepare = PENSTOCK__V1__PREPARED_TRANSACTION__INIT;
 	Penstock__V1__RollbackPrepared rollback = PENSTOCK__V1__ROLLBACK_PREPARED__INIT;
 
 	message.transactional = true;

@@ -211,17 +211,17 @@ put_stream_commit(pen_wire_buf *buf, uint32_t xid)
 	put(buf, PEN_EVENT_STREAM_COMMIT, &commit.base);
 }
 
-/* StreamPrepare, BeginPrepare, Prepare and CommitPrepared have the same fields. */
+/* The same message for stream_prepare, begin_prepare, prepare and commit_prepared. */
 static void
 put_prepare(pen_wire_buf *buf, pen_event_kind kind, ProtobufCBinaryData gid, int64_t time)
 {
-	Penstock__V1__Prepare prepare = PENSTOCK__V1__PREPARE__INIT;
+	Penstock__V1__PreparedTransaction prepare = PENSTOCK__V1__PREPARED_TRANSACTION__INIT;
 
 	prepare.xid = 9;
 	prepare.gid = gid;
-	prepare.prepare_lsn = 300;
+	prepare.lsn = 300;
 	prepare.end_lsn = 400;
-	prepare.prepare_time = time;
+	prepare.time = time;
 	put(buf, kind, &prepare.base);
 }
 

@@ -81,17 +81,17 @@ put_packed(pen_wire_buf *buf, pen_event_kind kind, const ProtobufCMessage *messa
 	pen_wire_write_packed(buf, kind, packed, protobuf_c_message_pack(message, packed));
 }
 
-/* BeginPrepare, Prepare, CommitPrepared and StreamPrepare have the same fields. */
+/* The same message for begin_prepare, prepare, commit_prepared and stream_prepare. */
 static void
 random_prepare(pen_wire_buf *buf, pen_event_kind kind)
 {
-	Penstock__V1__Prepare prepare = PENSTOCK__V1__PREPARE__INIT;
+	Penstock__V1__PreparedTransaction prepare = PENSTOCK__V1__PREPARED_TRANSACTION__INIT;
 
 	prepare.xid = (uint32_t) random_number();
 	prepare.gid = random_bytes();
-	prepare.prepare_lsn = random_number();
+	prepare.lsn = random_number();
 	prepare.end_lsn = random_number();
-	prepare.prepare_time = (int64_t) random_number();
+	prepare.time = (int64_t) random_number();
 	put_packed(buf, kind, &prepare.base);
 }
 
