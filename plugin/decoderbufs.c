@@ -20,8 +20,8 @@
 #include "utils/uuid.h"
 
 #include "convert.h"
+#include "varint.h"
 
-#define VARINT_MAX_BYTES 10
 #define UUID_TEXT_LEN    36
 #define UNIX_EPOCH_DAYS  (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE)
 #define UNIX_EPOCH_USECS ((int64) UNIX_EPOCH_DAYS * USECS_PER_DAY)
@@ -79,29 +79,6 @@ static uint64 names_version = 0;
 
 /* ---- writing ---- */
 
-/* Room must be there. Returns the byte after. */
-static inline uint8 *
-put_varint(uint8 *p, uint64 value)
-{
-	while (value >= 0x80)
-	{
-		*p++ = (uint8) (value | 0x80);
-		value >>= 7;
-	}
-	*p++ = (uint8) value;
-	return p;
-}
-
-static inline int
-varint_len(uint64 value)
-{
-	int len = 1;
-
-	while ((value >>= 7) != 0)
-		len++;
-	return len;
-}
-
 static inline uint8 *
 put_bytes(uint8 *p, const void *bytes, Size len)
 {
@@ -110,20 +87,12 @@ put_bytes(uint8 *p, const void *bytes, Size len)
 }
 
 static inline uint8 *
-put_fixed64(uint8 *p, uint64 bits)
-{
-	for (int i = 0; i < 8; i++)
-		*p++ = (uint8) (bits >> (8 * i));
-	return p;
-}
-
-static inline uint8 *
 put_double(uint8 *p, float8 value)
 {
 	uint64 bits;
 
 	memcpy(&bits, &value, sizeof(bits));
-	return put_fixed64(p, bits);
+	return pen_put_fixed64(p, bits);
 }
 
 /* Room for a DatumMessage with a value of so many bytes, and all of it that comes before the value.
@@ -134,10 +103,10 @@ begin_datum(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, Size value
 	Size len = column->prefix_len + value_len;
 	uint8 *p;
 
-	(void) pen_wire_reserve(wire, 1 + VARINT_MAX_BYTES + len);
+	(void) pen_wire_reserve(wire, 1 + PEN_VARINT_MAX_BYTES + len);
 	p = wire->data + wire->len;
 	*p++ = tag;
-	p = put_varint(p, len);
+	p = pen_put_varint(p, len);
 	return put_bytes(p, column->prefix, column->prefix_len);
 }
 
@@ -151,10 +120,10 @@ static void
 write_integer(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, uint8 value_tag,
 			  int64 value)
 {
-	uint8 *p = begin_datum(wire, tag, column, 1 + varint_len((uint64) value));
+	uint8 *p = begin_datum(wire, tag, column, 1 + pen_varint_size((uint64) value));
 
 	*p++ = value_tag;
-	end_datum(wire, put_varint(p, (uint64) value));
+	end_datum(wire, pen_put_varint(p, (uint64) value));
 }
 
 static void
@@ -174,9 +143,7 @@ write_float(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, float4 val
 
 	memcpy(&bits, &value, sizeof(bits));
 	*p++ = TAG_DATUM_FLOAT;
-	for (int i = 0; i < 4; i++)
-		*p++ = (uint8) (bits >> (8 * i));
-	end_datum(wire, p);
+	end_datum(wire, pen_put_fixed32(p, bits));
 }
 
 static void
@@ -196,10 +163,10 @@ static void
 write_bytes(pen_wire_buf *wire, uint8 tag, const DatumLayout *column, uint8 value_tag,
 			const void *bytes, Size len)
 {
-	uint8 *p = begin_datum(wire, tag, column, 1 + varint_len(len) + len);
+	uint8 *p = begin_datum(wire, tag, column, 1 + pen_varint_size(len) + len);
 
 	*p++ = value_tag;
-	p = put_varint(p, len);
+	p = pen_put_varint(p, len);
 	end_datum(wire, put_bytes(p, bytes, len));
 }
 
@@ -421,7 +388,7 @@ value_kind(Oid type)
 static void
 append_text_field(StringInfo out, uint8 tag, const char *text)
 {
-	uint8 head[1 + VARINT_MAX_BYTES];
+	uint8 head[1 + PEN_VARINT_MAX_BYTES];
 	size_t len = strlen(text);
 	size_t converted_len = len;
 	const char *converted = text;
@@ -432,17 +399,17 @@ append_text_field(StringInfo out, uint8 tag, const char *text)
 		converted_len = len;
 	}
 	head[0] = tag;
-	appendBinaryStringInfo(out, (char *) head, put_varint(head + 1, converted_len) - head);
+	appendBinaryStringInfo(out, (char *) head, pen_put_varint(head + 1, converted_len) - head);
 	appendBinaryStringInfo(out, converted, (int) converted_len);
 }
 
 static void
 append_integer_field(StringInfo out, uint8 tag, uint64 value)
 {
-	uint8 field[1 + VARINT_MAX_BYTES];
+	uint8 field[1 + PEN_VARINT_MAX_BYTES];
 
 	field[0] = tag;
-	appendBinaryStringInfo(out, (char *) field, put_varint(field + 1, value) - field);
+	appendBinaryStringInfo(out, (char *) field, pen_put_varint(field + 1, value) - field);
 }
 
 static void
@@ -586,12 +553,12 @@ write_head(pen_wire_buf *wire, ReorderBufferTXN *txn, const RowLayout *layout, D
 	Size table_len = layout != NULL ? layout->table_len : 0;
 	uint8 *p;
 
-	(void) pen_wire_reserve(wire, 2 * (1 + VARINT_MAX_BYTES) + table_len + 2);
+	(void) pen_wire_reserve(wire, 2 * (1 + PEN_VARINT_MAX_BYTES) + table_len + 2);
 	p = wire->data + wire->len;
 	*p++ = TAG_TRANSACTION_ID;
-	p = put_varint(p, txn->xid);
+	p = pen_put_varint(p, txn->xid);
 	*p++ = TAG_COMMIT_TIME;
-	p = put_varint(p, (uint64) (compat_commit_time(txn) + UNIX_EPOCH_USECS));
+	p = pen_put_varint(p, (uint64) (compat_commit_time(txn) + UNIX_EPOCH_USECS));
 	if (layout != NULL)
 		p = put_bytes(p, layout->table, table_len);
 	*p++ = TAG_OP;

@@ -247,7 +247,7 @@ deform(PenstockData *data, RelationEntry *entry, Relation relation, ReorderBuffe
 	}
 }
 
-/* The entry's description has been sent. It is the one event whose own entry is named. */
+/* The entry's description has been sent. */
 static void
 ensure_described(LogicalDecodingContext *ctx, PenstockData *data, RelationEntry *entry)
 {

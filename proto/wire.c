@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "varint.h"
+
 /* Wire types of protobuf. */
 enum
 {
@@ -16,7 +18,6 @@ enum
 
 #define TAG(field, type)    ((uint8_t) ((field) << 3 | (type)))
 #define TAG_RELATION_NUMBER TAG(1, WIRE_VARINT)
-#define VARINT_MAX_BYTES    10
 
 /* ---- buffer and primitive fields ---- */
 
@@ -31,53 +32,6 @@ pen_wire_grow(pen_wire_buf *buf, size_t n)
 		return false;
 	}
 	return true;
-}
-
-static inline size_t
-varint_size(uint64_t value)
-{
-	size_t n = 1;
-
-	while (value >= 0x80)
-	{
-		value >>= 7;
-		n++;
-	}
-	return n;
-}
-
-/* Room must be there. Returns the byte after. */
-static inline uint8_t *
-put_varint(uint8_t *p, uint64_t value)
-{
-	while (value >= 0x80)
-	{
-		*p++ = (uint8_t) (value | 0x80);
-		value >>= 7;
-	}
-	*p++ = (uint8_t) value;
-	return p;
-}
-
-/* Little-endian. */
-static inline uint8_t *
-put_fixed32(uint8_t *p, uint32_t value)
-{
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	value = __builtin_bswap32(value);
-#endif
-	memcpy(p, &value, sizeof(value));
-	return p + sizeof(value);
-}
-
-static inline uint8_t *
-put_fixed64(uint8_t *p, uint64_t value)
-{
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	value = __builtin_bswap64(value);
-#endif
-	memcpy(p, &value, sizeof(value));
-	return p + sizeof(value);
 }
 
 static inline uint64_t
@@ -95,9 +49,9 @@ unzigzag(uint64_t value)
 void
 pen_wire_write_varint(pen_wire_buf *buf, uint64_t value)
 {
-	if (!pen_wire_reserve(buf, VARINT_MAX_BYTES))
+	if (!pen_wire_reserve(buf, PEN_VARINT_MAX_BYTES))
 		return;
-	buf->len = (size_t) (put_varint(buf->data + buf->len, value) - buf->data);
+	buf->len = (size_t) (pen_put_varint(buf->data + buf->len, value) - buf->data);
 }
 
 void
@@ -234,9 +188,10 @@ pen_wire_begin_event(pen_wire_buf *buf, pen_event_kind kind, size_t body_guess)
 {
 	pen_wire_mark mark = {.start = buf->len, .kind = kind};
 	size_t tag_size = event_tag_size(kind);
-	size_t body_len_size = varint_size(body_guess);
+	size_t body_len_size = pen_varint_size(body_guess);
 
-	mark.header = 1 + tag_size + body_len_size + varint_size(tag_size + body_len_size + body_guess);
+	mark.header =
+		1 + tag_size + body_len_size + pen_varint_size(tag_size + body_len_size + body_guess);
 	if (pen_wire_reserve(buf, mark.header))
 		buf->len += mark.header;
 	return mark;
@@ -254,8 +209,8 @@ pen_wire_end_event(pen_wire_buf *buf, const pen_wire_mark *mark)
 	if (buf->failed)
 		return;
 	body = buf->len - mark->start - mark->header;
-	inner = tag_size + varint_size(body) + body;
-	header = 1 + varint_size(inner) + inner - body;
+	inner = tag_size + pen_varint_size(body) + body;
+	header = 1 + pen_varint_size(inner) + inner - body;
 	if (header != mark->header)
 	{
 		if (header > mark->header && !pen_wire_reserve(buf, header - mark->header))
@@ -266,9 +221,9 @@ pen_wire_end_event(pen_wire_buf *buf, const pen_wire_mark *mark)
 	}
 	p = buf->data + mark->start;
 	*p++ = PEN_WIRE_EVENT_TAG;
-	p = put_varint(p, inner);
-	p = put_varint(p, (uint64_t) mark->kind << 3 | WIRE_LEN);
-	put_varint(p, body);
+	p = pen_put_varint(p, inner);
+	p = pen_put_varint(p, (uint64_t) mark->kind << 3 | WIRE_LEN);
+	pen_put_varint(p, body);
 }
 
 void
@@ -328,7 +283,7 @@ pen_wire_event_size(pen_wire_reader *reader, size_t *need)
 	}
 	if (!pen_wire_read_varint(&probe, &len))
 	{
-		if (probe.pos + VARINT_MAX_BYTES <= probe.end)
+		if (probe.pos + PEN_VARINT_MAX_BYTES <= probe.end)
 			fail(reader, probe.error);
 		return 0;
 	}
@@ -354,15 +309,15 @@ pen_wire_write_begin(pen_wire_buf *buf, uint32_t xid, uint64_t commit_lsn, int64
 	pen_wire_mark mark = pen_wire_begin_event(buf, PEN_EVENT_BEGIN, 20);
 	uint8_t *p;
 
-	if (!pen_wire_reserve(buf, 1 + VARINT_MAX_BYTES + 18))
+	if (!pen_wire_reserve(buf, 1 + PEN_VARINT_MAX_BYTES + 18))
 		return;
 	p = buf->data + buf->len;
 	*p++ = TAG(1, WIRE_VARINT);
-	p = put_varint(p, xid);
+	p = pen_put_varint(p, xid);
 	*p++ = TAG(2, WIRE_FIXED64);
-	p = put_fixed64(p, commit_lsn);
+	p = pen_put_fixed64(p, commit_lsn);
 	*p++ = TAG(3, WIRE_FIXED64);
-	p = put_fixed64(p, (uint64_t) commit_time);
+	p = pen_put_fixed64(p, (uint64_t) commit_time);
 	buf->len = (size_t) (p - buf->data);
 	pen_wire_end_event(buf, &mark);
 }
@@ -395,11 +350,11 @@ pen_wire_write_commit(pen_wire_buf *buf, uint64_t commit_lsn, uint64_t end_lsn, 
 		return;
 	p = buf->data + buf->len;
 	*p++ = TAG(1, WIRE_FIXED64);
-	p = put_fixed64(p, commit_lsn);
+	p = pen_put_fixed64(p, commit_lsn);
 	*p++ = TAG(2, WIRE_FIXED64);
-	p = put_fixed64(p, end_lsn);
+	p = pen_put_fixed64(p, end_lsn);
 	*p++ = TAG(3, WIRE_FIXED64);
-	p = put_fixed64(p, (uint64_t) commit_time);
+	p = pen_put_fixed64(p, (uint64_t) commit_time);
 	buf->len = (size_t) (p - buf->data);
 	pen_wire_end_event(buf, &mark);
 }
@@ -429,7 +384,7 @@ pen_wire_write_truncate(pen_wire_buf *buf, const uint32_t *relations, size_t cou
 	size_t packed = 0;
 
 	for (size_t i = 0; i < count; i++)
-		packed += varint_size(relations[i]);
+		packed += pen_varint_size(relations[i]);
 	pen_wire_write_varint(buf, TAG(1, WIRE_LEN));
 	pen_wire_write_varint(buf, packed);
 	for (size_t i = 0; i < count; i++)
@@ -526,12 +481,12 @@ pen_wire_write_int(pen_wire_buf *buf, pen_tuple_field field, int64_t value)
 	uint8_t *start;
 	uint8_t *p;
 
-	if (!pen_wire_reserve(buf, 3 + VARINT_MAX_BYTES))
+	if (!pen_wire_reserve(buf, 3 + PEN_VARINT_MAX_BYTES))
 		return;
 	start = buf->data + buf->len;
 	start[0] = TAG(field, WIRE_LEN);
 	start[2] = TAG(PEN_VALUE_INT, WIRE_VARINT);
-	p = put_varint(start + 3, zigzag(value));
+	p = pen_put_varint(start + 3, zigzag(value));
 	start[1] = (uint8_t) (p - start - 2);
 	buf->len = (size_t) (p - buf->data);
 }
@@ -549,7 +504,7 @@ pen_wire_write_float(pen_wire_buf *buf, pen_tuple_field field, float value)
 	p[0] = TAG(field, WIRE_LEN);
 	p[1] = 5;
 	p[2] = TAG(PEN_VALUE_FLOAT, WIRE_FIXED32);
-	put_fixed32(p + 3, bits);
+	pen_put_fixed32(p + 3, bits);
 	buf->len += 7;
 }
 
@@ -566,7 +521,7 @@ pen_wire_write_double(pen_wire_buf *buf, pen_tuple_field field, double value)
 	p[0] = TAG(field, WIRE_LEN);
 	p[1] = 9;
 	p[2] = TAG(PEN_VALUE_DOUBLE, WIRE_FIXED64);
-	put_fixed64(p + 3, bits);
+	pen_put_fixed64(p + 3, bits);
 	buf->len += 11;
 }
 
@@ -576,13 +531,13 @@ write_span(pen_wire_buf *buf, pen_tuple_field field, pen_value_kind member, cons
 {
 	uint8_t *p;
 
-	if (len > SIZE_MAX / 4 || !pen_wire_reserve(buf, len + 2 + 2 * VARINT_MAX_BYTES))
+	if (len > SIZE_MAX / 4 || !pen_wire_reserve(buf, len + 2 + 2 * PEN_VARINT_MAX_BYTES))
 		return;
 	p = buf->data + buf->len;
 	*p++ = TAG(field, WIRE_LEN);
-	p = put_varint(p, 1 + varint_size(len) + len);
+	p = pen_put_varint(p, 1 + pen_varint_size(len) + len);
 	*p++ = TAG(member, WIRE_LEN);
-	p = put_varint(p, len);
+	p = pen_put_varint(p, len);
 	if (len > 0)
 		memcpy(p, data, len);
 	buf->len = (size_t) (p - buf->data) + len;
@@ -712,7 +667,7 @@ pen_wire_read_value(pen_wire_reader *reader, pen_value *value)
 void
 pen_wire_write_relation_number(pen_wire_buf *buf, uint32_t relation)
 {
-	if (!pen_wire_reserve(buf, 1 + VARINT_MAX_BYTES))
+	if (!pen_wire_reserve(buf, 1 + PEN_VARINT_MAX_BYTES))
 		return;
 	buf->data[buf->len++] = TAG_RELATION_NUMBER;
 	pen_wire_write_varint(buf, relation);
