@@ -53,6 +53,7 @@ may_include()
 	*:event/*) return 0 ;;
 	source:pq/* | destination:pq/* | copy:pq/* | check:pq/* | diff:pq/* | load:pq/*) return 0 ;;
 	transaction:route/route.h | destination:copy/*) return 0 ;;
+	transaction:store/* | destination:store/* | copy:store/*) return 0 ;; # a leaf: files on disk
 	destination:destination/*/*) # a kind knows nothing of the other kinds
 		[ "$room" = "$target" ] || [ "$room" = destination ]
 		return

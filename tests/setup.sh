@@ -24,7 +24,8 @@ default_major()
 	apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1
 }
 
-build_packages='gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev'
+build_packages='gcc make libc6-dev pkg-config libpq-dev libprotobuf-c-dev protobuf-c-compiler libxxhash-dev
+liblz4-dev libini-config-dev libjansson-dev libmicrohttpd-dev libcurl4-openssl-dev'
 test_packages='perl libipc-run-perl libcmocka-dev'
 
 postgresql_packages()
@@ -116,7 +117,7 @@ install_packages()
 }
 
 if [ "$purpose" = list ]; then
-	echo "$build_packages $test_packages $(postgresql_packages "$2") postgresql-$2-decoderbufs"
+	echo $build_packages "$test_packages $(postgresql_packages "$2") postgresql-$2-decoderbufs"
 	exit
 fi
 
