@@ -15,6 +15,7 @@
 #include "source/control.h"
 #include "source/stream.h"
 #include "statistics.h"
+#include "store/statedir.h"
 #include "transaction/transaction.h"
 
 typedef struct subscription
@@ -37,6 +38,7 @@ struct penstock
 
 	/* From open to close. */
 	pen_route *route;
+	pen_statedir *state;
 	pen_source_identity identity;
 	pen_timeline_switch *history;
 	int64_t keys[PEN_SETTINGS_DESTINATIONS_MAX]; /* advisory locks of the destinations */

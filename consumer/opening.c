@@ -109,6 +109,9 @@ create_parts(penstock *p)
 	p->route = pen_route_new(p->settings.tables, &p->error);
 	if (p->route == NULL)
 		return p->error.status;
+	p->state = pen_statedir_open(p->settings.state_dir, p->settings.slot, &p->error);
+	if (p->state == NULL)
+		return p->error.status;
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	p->decoder = pen_decoder_new();
 	p->assembler = pen_assembler_new(p->route);
@@ -468,6 +471,7 @@ pen_receiver_close(penstock *p)
 	pen_decoder_free(p->decoder);
 	pen_route_free(p->route);
 	pen_statistics_reset(&p->statistics);
+	pen_statedir_close(p->state);
 	free(p->history);
 	if (p->wake_fd >= 0)
 		close(p->wake_fd);
@@ -476,6 +480,7 @@ pen_receiver_close(penstock *p)
 	p->assembler = NULL;
 	p->decoder = NULL;
 	p->route = NULL;
+	p->state = NULL;
 	p->history = NULL;
 	p->wake_fd = -1;
 }

@@ -20,6 +20,7 @@ typedef struct pen_settings
 	char *source;
 	char *slot;
 	char *tables;
+	char *state_dir;
 	char *until;
 	char *dump_tables;
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];

@@ -71,6 +71,17 @@ pen_decoder_free(pen_decoder *decoder)
 	free(decoder);
 }
 
+void
+pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction)
+{
+	decoder->transaction = *transaction;
+	decoder->narrator.in_transaction = true;
+	decoder->narrator.begun_by = PEN_EVENT_BEGIN;
+	decoder->narrator.head = (pen_json_head){.xid = transaction->xid,
+											 .commit_lsn = transaction->commit_lsn,
+											 .commit_time = transaction->commit_time};
+}
+
 const char *
 pen_decoder_option(const pen_decoder *decoder, const char *name)
 {

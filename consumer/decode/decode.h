@@ -53,6 +53,10 @@ extern void pen_decoder_reset(pen_decoder *decoder);
 extern penstock_status pen_decode_event(pen_decoder *decoder, pen_wire_reader *reader,
 										pen_decoded *out, pen_error *error);
 
+/* What follows stands in this transaction, although its begin was in other bytes: they were kept
+ * in pieces. After a Session. */
+extern void pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction);
+
 /* An option in force in this session, or NULL. Lives as long as the session's other strings. */
 extern const char *pen_decoder_option(const pen_decoder *decoder, const char *name);
 

@@ -43,6 +43,15 @@ pen_assembler_reset(pen_assembler *assembler)
 	*assembler = (pen_assembler){.route = assembler->route};
 }
 
+void
+pen_assembler_resume(pen_assembler *assembler, const penstock_transaction *transaction)
+{
+	assembler->in_transaction = true;
+	assembler->transaction = *transaction;
+	assembler->transaction.end_lsn = 0;
+	assembler->copied_to = NULL;
+}
+
 bool
 pen_assembler_in_transaction(const pen_assembler *assembler)
 {

@@ -17,6 +17,9 @@ extern void pen_assembler_free(pen_assembler *assembler);
 /* A new stream begins: forget an open transaction and all relations. */
 extern void pen_assembler_reset(pen_assembler *assembler);
 
+/* What follows stands in this transaction, whose begin was taken elsewhere. */
+extern void pen_assembler_resume(pen_assembler *assembler, const penstock_transaction *transaction);
+
 /*
  * Take one event of the stream and append what it means to chunk. E_DATA when it cannot stand
  * where it stands: a change outside of a transaction, a commit that is not its begin's, commits
