@@ -14,8 +14,8 @@
 #include "route/route.h"
 #include "source/control.h"
 #include "source/stream.h"
-#include "statistics.h"
 #include "store/statedir.h"
+#include "statistics.h"
 #include "transaction/transaction.h"
 
 typedef struct subscription
@@ -37,15 +37,20 @@ struct penstock
 	int wake_fd; /* an eventfd: a worker's status has changed */
 
 	/* From open to close. */
-	pen_route *route;
 	pen_statedir *state;
+	pen_route *route;
 	pen_source_identity identity;
 	pen_timeline_switch *history;
 	int64_t keys[PEN_SETTINGS_DESTINATIONS_MAX]; /* advisory locks of the destinations */
 	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
 	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
-	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];     /* takes part in the stream that runs */
-	bool refused[PEN_SETTINGS_DESTINATIONS_MAX]; /* told to stop: takes part in nothing more */
+	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];          /* takes part in the stream that runs */
+	bool refused[PEN_SETTINGS_DESTINATIONS_MAX];      /* told to stop: takes part in nothing more */
+	bool parked[PEN_SETTINGS_DESTINATIONS_MAX];       /* away, and fed on disk */
+	bool detached[PEN_SETTINGS_DESTINATIONS_MAX];     /* its spool was full: needs a new copy */
+	bool spool_failed[PEN_SETTINGS_DESTINATIONS_MAX]; /* said so */
+	int64_t absent_since_ms[PEN_SETTINGS_DESTINATIONS_MAX]; /* 0: it is not */
+	unsigned int resumed[PEN_SETTINGS_DESTINATIONS_MAX];    /* the opening that was told to go on */
 	size_t worker_count;
 	pen_control *control;
 	pen_stream *stream; /* NULL: not connected */

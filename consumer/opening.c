@@ -9,10 +9,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "follower.h"
 #include "event/lsn.h"
 #include "pq/pq.h"
 #include "receiver.h"
+#include "survey.h"
 
 #define RETRY_FIRST_MS     200
 #define RETRY_MAX_MS       15000
@@ -41,12 +41,43 @@ pipeline_bytes(const pen_settings *settings)
 	return share < PIPELINE_BYTES_MAX ? share : PIPELINE_BYTES_MAX;
 }
 
+/* What waits for a destination. Only one that keeps its own position can be fed from disk: it can
+ * tell what it has. A quarter of the memory is for one that is behind; the others need some too. */
+static pen_feed *
+new_feed(penstock *p, const pen_named_uri *named, const pen_destination_kind *kind)
+{
+	pen_feed_options options = {
+		.spool = {.bytes_max = (uint64_t) p->settings.spool_bytes_max,
+				  .wake = pen_receiver_wake,
+				  .wake_context = p},
+		.queue_bytes_max = (size_t) p->settings.memory_limit / 4,
+	};
+	char *directory = NULL;
+	char name[80];
+	pen_feed *feed;
+
+	if (kind->keeps_position && options.spool.bytes_max > 0 && pen_statedir_path(p->state) != NULL)
+	{
+		snprintf(name, sizeof(name), "spool/%.64s", named->name);
+		directory = pen_statedir_make(p->state, name, &p->error);
+		if (directory == NULL)
+			return NULL;
+	}
+	options.spool.directory = directory;
+	feed = pen_feed_new(&options, &p->error);
+	if (feed == NULL)
+		pen_error_context(&p->error, "destination %s", named->name);
+	free(directory);
+	return feed;
+}
+
 static penstock_status
 add_worker(penstock *p, size_t n)
 {
 	const pen_named_uri *named = &p->settings.destinations[n];
 	const pen_destination_kind *kind = pen_destination_find(named->uri);
 	pen_destination *destination;
+	pen_feed *feed;
 
 	if (kind == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
@@ -70,7 +101,13 @@ add_worker(penstock *p, size_t n)
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)
 		return p->error.status;
-	p->workers[n] = pen_worker_new(destination, &p->identity, &p->log, pen_receiver_wake, p);
+	feed = new_feed(p, named, kind);
+	if (feed == NULL)
+	{
+		kind->destroy(destination);
+		return p->error.status;
+	}
+	p->workers[n] = pen_worker_new(destination, feed, &p->identity, &p->log, pen_receiver_wake, p);
 	if (p->workers[n] == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	p->worker_count++;
@@ -127,19 +164,40 @@ create_parts(penstock *p)
 	return check_kinds(p);
 }
 
-/* Databases first (afresh false), later those that load everything. */
+/*
+ * Databases first (afresh false), later those that load everything. One that is down
+ * does not keep the others waiting; but where nobody is up, there is nothing to begin.
+ */
 static penstock_status
 open_destinations(penstock *p, bool afresh)
 {
+	pen_error first = {0};
+	size_t open = 0;
+
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
+		pen_error down;
+		bool up;
+
 		if (pen_worker_destination(p->workers[i])->kind->loads_afresh != afresh)
 			continue;
-		if (pen_worker_open(p->workers[i], &p->error) < 0 ||
-			pen_worker_run(p->workers[i], &p->error) < 0)
+		pen_error_clear(&down);
+		up = pen_worker_open(p->workers[i], &down) >= 0;
+		if (!up && (down.status != PENSTOCK_E_RETRY || p->worker_count == 1))
+		{
+			p->error = down;
+			return down.status;
+		}
+		if (!up && first.status >= 0)
+			first = down;
+		open += up;
+		if (pen_worker_run(p->workers[i], up ? NULL : &down, &p->error) < 0)
 			return p->error.status;
 	}
-	return PENSTOCK_OK;
+	if (open > 0 || first.status >= 0)
+		return PENSTOCK_OK;
+	p->error = first;
+	return first.status;
 }
 
 /* ---- the source ---- */
@@ -284,40 +342,58 @@ lowest_position(penstock *p)
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		pen_worker_status status;
+		uint64_t lsn = pen_survey_resume_lsn(p, i);
 
 		pen_worker_status_get(p->workers[i], &status);
-		if (status.state != PEN_WORKER_STOPPED && status.position.durable_lsn < lowest)
-			lowest = status.position.durable_lsn;
+		if ((status.state != PEN_WORKER_STOPPED || p->parked[i]) && lsn < lowest)
+			lowest = lsn;
 	}
 	return p->temporary || p->subscription_count > 0 || lowest == UINT64_MAX ? 0 : lowest;
 }
 
-/* Each destination's stored position against the slot's, before the first feedback. */
+/* One that cannot go on stops alone. */
+static penstock_status
+refuse_worker(penstock *p, size_t i)
+{
+	p->refused[i] = true;
+	if (pen_worker_push_refusal(p->workers[i], &p->error) < 0)
+		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+	return PENSTOCK_OK;
+}
+
+/* Each destination's stored position against the slot's, before the first feedback. Where none is
+ * left, that is the error of all. */
 static penstock_status
 check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 {
+	pen_error refusal = {0};
+	size_t left = 0;
+
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		/* One that is down is looked at when it is open again: it may have lost what it had. */
-		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
-			p->refused[i] || !pen_worker_destination(p->workers[i])->kind->keeps_position)
+		if (status.state == PEN_WORKER_STOPPED || p->refused[i])
 			continue;
-		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
-									confirmed_lsn, current_lsn, &p->error) < 0)
-		{
-			if (p->epoch == 0)
-				return p->error.status;
-			/* The others go on. */
-			p->refused[i] = true;
-			if (pen_worker_push_refusal(p->workers[i], &p->error) < 0)
-				return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
-			pen_error_clear(&p->error);
-		}
+		left++;
+		/* One that is down is looked at when it is open again: it may have lost what it had. */
+		if (status.state == PEN_WORKER_DOWN ||
+			!pen_worker_destination(p->workers[i])->kind->keeps_position)
+			continue;
+		if (pen_progress_check_slot(p->configs[i].name, p->slot, pen_survey_resume_lsn(p, i),
+									confirmed_lsn, current_lsn, &p->error) >= 0)
+			continue;
+		left--;
+		refusal = p->error;
+		if (refuse_worker(p, i) < 0)
+			return p->error.status;
+		pen_error_clear(&p->error);
 	}
-	return PENSTOCK_OK;
+	if (p->epoch > 0 || left > 0 || refusal.status >= 0)
+		return PENSTOCK_OK;
+	p->error = refusal;
+	return refusal.status;
 }
 
 static penstock_status
@@ -326,13 +402,9 @@ push_start(penstock *p, uint64_t start_lsn)
 	p->epoch++;
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
-		pen_worker_status status;
-
-		pen_worker_status_get(p->workers[i], &status);
-		p->fed[i] = !p->refused[i] &&
-					(status.state == PEN_WORKER_READY || status.state == PEN_WORKER_STREAMING);
-		if (p->fed[i] && pen_worker_push_start(p->workers[i], p->epoch, start_lsn) < 0)
-			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+		p->fed[i] = pen_survey_is_fed(p, i);
+		if (p->fed[i] && pen_worker_push_start(p->workers[i], p->epoch, start_lsn, &p->error) < 0)
+			return p->error.status;
 	}
 	return PENSTOCK_OK;
 }
@@ -364,6 +436,7 @@ pen_receiver_begin_stream(penstock *p)
 
 	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 || provide_slot(p) < 0))
 		return p->error.status;
+	pen_survey_check_spools(p);
 	from = lowest_position(p);
 	if (pen_stream_start(p->stream, p->slot, from, &p->error) < 0 ||
 		pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "follower.h"
+#include "survey.h"
 
 #define RESTART_MS      5000 /* to end a stream in order before beginning anew */
 #define ASK_MS          100 /* between asking the source how far it is, while waiting for `until` */
@@ -49,84 +49,24 @@ wait_for_work(penstock *p, bool read_stream, int timeout_ms)
 
 /* ---- the workers ---- */
 
-typedef struct survey
+/* No destination's spool holds something back? */
+static bool
+room_on_disk(penstock *p)
 {
-	size_t streaming; /* fed and well */
-	size_t stopped;
-	bool wants_stream; /* one is open again and waits for a stream to begin */
-	bool loading;      /* one that loads everything does not take part now */
-	bool settled;      /* all that are fed have everything durably */
-	bool waits;        /* one is down */
-	pen_error stopped_error;
-} survey;
-
-/*
- * Open again, and not part of the stream. What has loaded everything up to its position can join
- * where the stream is, if that is not behind it; others need the stream to begin anew.
- */
-static void
-look_at_ready(penstock *p, size_t i, const pen_worker_status *status, survey *found)
-{
-	bool afresh = pen_worker_destination(p->workers[i])->kind->loads_afresh;
-
-	p->fed[i] = false;
-	found->loading = found->loading || afresh;
-	if (!afresh || p->stream == NULL || p->delivered_lsn > status->position.applied_lsn)
-		found->wants_stream = true;
-	else if (!pen_assembler_in_transaction(p->assembler))
-		p->fed[i] = pen_worker_push_start(p->workers[i], ++p->epoch, p->delivered_lsn) >= 0;
-}
-
-static void
-look_at_worker(penstock *p, size_t i, survey *found)
-{
-	bool afresh = pen_worker_destination(p->workers[i])->kind->loads_afresh;
-	pen_worker_status status;
-
-	pen_worker_status_get(p->workers[i], &status);
-	switch (status.state)
-	{
-		case PEN_WORKER_STREAMING:
-			found->streaming += p->fed[i];
-			break;
-		case PEN_WORKER_READY:
-			found->streaming += p->fed[i];
-			found->settled = false;
-			if (!p->refused[i] && (!p->fed[i] || status.wants_epoch > p->epoch))
-				look_at_ready(p, i, &status, found);
-			break;
-		case PEN_WORKER_DOWN:
-			p->fed[i] = false;
-			found->waits = true;
-			found->loading = found->loading || afresh;
-			break;
-		case PEN_WORKER_STOPPED:
-			p->fed[i] = false;
-			if (found->stopped++ == 0)
-				found->stopped_error = status.error;
-			if (afresh)
-				pen_progress_release(&p->progress, i);
-			return;
-	}
-	pen_progress_durable(&p->progress, i, status.position.durable_lsn);
-	if (p->fed[i] && (!status.drained || status.position.durable_lsn < p->delivered_lsn))
-		found->settled = false;
-}
-
-static void
-look_at_workers(penstock *p, survey *found)
-{
-	memset(found, 0, sizeof(*found));
-	found->settled = true;
 	for (size_t i = 0; i < p->worker_count; i++)
-		look_at_worker(p, i, found);
+	{
+		if (p->fed[i] && pen_feed_is_full(pen_worker_feed(p->workers[i])))
+			return false;
+	}
+	return true;
 }
 
 static bool
 room(penstock *p)
 {
 	return atomic_load_explicit(&p->budget.used, memory_order_relaxed) <
-		   (size_t) p->settings.memory_limit / 2;
+			   (size_t) p->settings.memory_limit / 2 &&
+		   room_on_disk(p);
 }
 
 static penstock_status
@@ -138,8 +78,9 @@ push_advance(penstock *p, int64_t now)
 		return PENSTOCK_OK;
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
-		if (p->fed[i] && pen_worker_push_advance(p->workers[i], p->delivered_lsn) < 0)
-			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+		if (p->fed[i] &&
+			pen_feed_advance(pen_worker_feed(p->workers[i]), p->delivered_lsn, &p->error) < 0)
+			return p->error.status;
 	}
 	p->advanced_lsn = p->delivered_lsn;
 	p->advanced_ms = now;
@@ -205,8 +146,8 @@ deliver(penstock *p, pen_chunk *chunk)
 	}
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
-		if (p->fed[i] && pen_worker_push_chunk(p->workers[i], chunk) < 0)
-			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+		if (p->fed[i] && pen_feed_chunk(pen_worker_feed(p->workers[i]), chunk, &p->error) < 0)
+			return p->error.status;
 	}
 	if (!pen_assembler_in_transaction(p->assembler) &&
 		pen_assembler_end_lsn(p->assembler) > p->delivered_lsn)
@@ -270,7 +211,7 @@ look_at_target(penstock *p)
 
 /* Is there anybody to receive for, and anything that we still want? */
 static bool
-may_receive(penstock *p, const survey *found)
+may_receive(penstock *p, const pen_survey *found)
 {
 	bool in_transaction = pen_assembler_in_transaction(p->assembler);
 
@@ -278,14 +219,14 @@ may_receive(penstock *p, const survey *found)
 		return false;
 	/* While tables load, do not get ahead of them for nothing, and with a temporary slot not at all:
 	 * it could not go back. */
-	if (found->loading && (p->temporary || found->streaming == 0))
+	if (found->loading && (p->temporary || found->streaming + found->spooling == 0))
 		return room(p) && in_transaction;
-	return room(p) && (found->streaming > 0 || p->subscription_count > 0);
+	return room(p) && (found->streaming + found->spooling > 0 || p->subscription_count > 0);
 }
 
 /* PENSTOCK_OK: took something; PENSTOCK_AGAIN: there was nothing. */
 static penstock_status
-receive(penstock *p, const survey *found)
+receive(penstock *p, const pen_survey *found)
 {
 	penstock_status status = PENSTOCK_AGAIN;
 
@@ -366,11 +307,12 @@ keep_connected(penstock *p, int timeout_ms)
 
 /* Finishing: done when every destination that can has everything, and the source knows. */
 static penstock_status
-finish(penstock *p, const survey *found)
+finish(penstock *p, const pen_survey *found)
 {
 	bool wait_for_all = p->stop_requested == 0;
 
-	if (pen_assembler_in_transaction(p->assembler) && p->stream != NULL && found->streaming > 0)
+	if (pen_assembler_in_transaction(p->assembler) && p->stream != NULL &&
+		found->streaming + found->spooling > 0)
 		return PENSTOCK_OK;
 	if (!found->settled || (wait_for_all && found->waits))
 		return PENSTOCK_OK;
@@ -389,7 +331,7 @@ shorter(int timeout_ms, int64_t other_ms)
 }
 
 static penstock_status
-outcome(penstock *p, const survey *found)
+outcome(penstock *p, const pen_survey *found)
 {
 	if (found->stopped == 0)
 		return PENSTOCK_DONE;
@@ -398,7 +340,7 @@ outcome(penstock *p, const survey *found)
 }
 
 static penstock_status
-exchange(penstock *p, const survey *found, int timeout_ms)
+exchange(penstock *p, const pen_survey *found, int timeout_ms)
 {
 	int64_t now = pen_clock_ms();
 	penstock_status status;
@@ -423,7 +365,7 @@ exchange(penstock *p, const survey *found, int timeout_ms)
 penstock_status
 pen_receiver_step(penstock *p, int timeout_ms)
 {
-	survey found;
+	pen_survey found;
 	penstock_status status;
 
 	if (p->route == NULL)
@@ -433,7 +375,7 @@ pen_receiver_step(penstock *p, int timeout_ms)
 	if (p->stop_requested)
 		p->finishing = true;
 	look_at_target(p);
-	look_at_workers(p, &found);
+	pen_survey_look(p, &found);
 	if (p->worker_count > 0 && found.stopped == p->worker_count && p->subscription_count == 0)
 	{
 		p->error = found.stopped_error;

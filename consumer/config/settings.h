@@ -23,12 +23,14 @@ typedef struct pen_settings
 	char *state_dir;
 	char *until;
 	char *dump_tables;
+	char *on_full;
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];
 	size_t destination_count;
 	int64_t create_slot;
 	int64_t allow_triggers;
 	int64_t memory_limit;
 	int64_t table_memory_limit;
+	int64_t spool_bytes_max;
 	int64_t batch_bytes_max;
 	int64_t batch_ms;
 	int64_t progress_interval_ms;

@@ -4,7 +4,7 @@
 #define PEN_WORKER_H
 
 #include "destination/destination.h"
-#include "event/chunk.h"
+#include "destination/feed.h"
 
 typedef enum pen_worker_state
 {
@@ -20,39 +20,41 @@ typedef struct pen_worker_status
 	pen_position position;
 	uint64_t stored_lsn;      /* durable position when it was last opened; 0: none */
 	unsigned int wants_epoch; /* READY: the first stream that it can join */
+	unsigned int opened;      /* how often it has been READY */
 	bool drained;             /* nothing queued, nothing gathered, no open transaction */
-	size_t queue_bytes;
-	pen_error error; /* the last one */
+	pen_error error;          /* the last one */
 } pen_worker_status;
 
 typedef struct pen_worker pen_worker;
 
 /*
- * A worker that takes ownership of destination. source and log are borrowed. wake is called from
- * its thread whenever the status has changed in a way that the receiver may wait for. NULL without
- * memory (the destination is destroyed).
+ * A worker that takes ownership of destination and feed. source and log are borrowed. wake is
+ * called from its thread whenever the status has changed in a way that the receiver may wait for.
+ * NULL without memory (destination and feed are destroyed).
  */
-extern pen_worker *pen_worker_new(pen_destination *destination, const pen_source_identity *source,
-								  const pen_log *log, void (*wake)(void *), void *wake_context);
+extern pen_worker *pen_worker_new(pen_destination *destination, pen_feed *feed,
+								  const pen_source_identity *source, const pen_log *log,
+								  void (*wake)(void *), void *wake_context);
 /* Ends the thread at once and destroys the destination: what is queued is dropped. */
 extern void pen_worker_free(pen_worker *worker);
 
-/* Open the destination in the caller's thread, the first time; then start the thread, READY. */
+/* Open the destination in the caller's thread, the first time; then start the thread, READY, or
+ * where down tells why it could not be opened, DOWN. */
 extern penstock_status pen_worker_open(pen_worker *worker, pen_error *error);
-extern penstock_status pen_worker_run(pen_worker *worker, pen_error *error);
+extern penstock_status pen_worker_run(pen_worker *worker, const pen_error *down, pen_error *error);
 
 /* A stream with this epoch begins at start_lsn; everything of earlier ones is void. Epochs grow. */
 extern penstock_status pen_worker_push_start(pen_worker *worker, unsigned int epoch,
-											 uint64_t start_lsn);
-/* Takes a reference of its own. */
-extern penstock_status pen_worker_push_chunk(pen_worker *worker, pen_chunk *chunk);
-/* Nothing of interest comes before lsn: see the destination's advance. */
-extern penstock_status pen_worker_push_advance(pen_worker *worker, uint64_t lsn);
+											 uint64_t start_lsn, pen_error *error);
+/* READY: go on with what its feed has on disk. */
+extern penstock_status pen_worker_push_resume(pen_worker *worker);
 
 /* Going on could lose or double rows: stop this destination with error, for good. */
 extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_error *error);
 
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
 extern pen_destination *pen_worker_destination(pen_worker *worker);
+/* Where its items are pushed. */
+extern pen_feed *pen_worker_feed(pen_worker *worker);
 
 #endif
