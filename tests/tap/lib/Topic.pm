@@ -61,6 +61,15 @@ sub write
 	return _execute($self->{source}, $self->{database}, $sql);
 }
 
+# A few hundred changes: statements of PL/pgSQL, for i from 1 to count, five of these a transaction.
+sub write_mix
+{
+	my ($self, $count, $statements) = @_;
+	return $self->write("DO \$mix\$ BEGIN FOR i IN 1 .. $count LOOP
+		$statements;
+		IF i % 5 = 0 THEN COMMIT; END IF; END LOOP; END \$mix\$;");
+}
+
 sub at_target
 {
 	my ($self, $sql) = @_;
