@@ -6,9 +6,8 @@ use Penstock;
 use Topic;
 use Test::More;
 
-my $source = source_node('source');
-my $target = destination_node('target');
-my @servers = (source => $source, target => $target);
+my @servers = Topic::servers();
+my (undef, $source, undef, $target) = @servers;
 
 # ---- foreign keys with every action, which are rows of their own in the stream ----
 

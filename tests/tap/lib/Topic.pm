@@ -9,6 +9,13 @@ use Penstock;
 use PostgreSQL::Test::Utils ();
 use Test::More;
 
+# A source and a target that do not keep one waiting for what is durable.
+sub servers
+{
+	my %quick = (wal_writer_delay => '10ms', shared_buffers => '32MB', log_statement => 'none');
+	return (source => source_node('source', %quick, max_connections => 50), target => destination_node('target', %quick));
+}
+
 # Arguments: name, source and target (nodes), schema (SQL for both sides) or source_schema and
 # target_schema; database (of the source), create (options of CREATE DATABASE at the target),
 # to (appended to the target's URI), options (of run), look (settings of the sessions that compare).
@@ -61,11 +68,12 @@ sub write
 	return _execute($self->{source}, $self->{database}, $sql);
 }
 
-# A few hundred changes: statements of PL/pgSQL, for i from 1 to count, five of these a transaction.
+# A few hundred changes: statements of PL/pgSQL, for i up to last, five of these a transaction.
 sub write_mix
 {
-	my ($self, $count, $statements) = @_;
-	return $self->write("DO \$mix\$ BEGIN FOR i IN 1 .. $count LOOP
+	my ($self, $last, $statements, $first) = @_;
+	$first //= 1;
+	return $self->write("DO \$mix\$ BEGIN FOR i IN $first .. $last LOOP
 		$statements;
 		IF i % 5 = 0 THEN COMMIT; END IF; END LOOP; END \$mix\$;");
 }
@@ -91,9 +99,15 @@ sub _execute
 sub run_batch
 {
 	my ($self) = @_;
-	my ($code, $out, $err) = penstock($self->arguments($self->batch, '--until', 'current', '--quiet',
+	my $run = $self->_start_batch;
+	return ($run->finish, $run->stderr);
+}
+
+sub _start_batch
+{
+	my ($self) = @_;
+	return start_penstock($self->arguments($self->batch, '--until', 'current', '--quiet',
 		'--batch-bytes-max', '1GB', '--batch-ms', '60s'));
-	return ($code, $err);
 }
 
 # Has the live one all that the source has now? False once it has ended, too.
@@ -115,14 +129,17 @@ sub arrives
 {
 	my ($self, $name, @tables) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $batch = $self->_start_batch;
 	ok($self->live_follows, "$name: arrives while it happens") or diag($self->{run}->stderr);
-	my ($code, $err) = $self->run_batch;
+	my ($code, $err) = ($batch->finish, $batch->stderr);
 	ok($code == 0 && $err eq '', "$name: arrives as a backlog") or diag("exit code $code\n$err");
+
+	# One query for all: rows with the name of their table.
 	local $ENV{PGOPTIONS} = $self->{look} // '';
+	my $all = join ' UNION ALL ', map { "SELECT \$x\$$_\$x\$, x::text FROM $_ x" } @tables;
 	for my $database ($self->databases)
 	{
-		same_rows($self->{source}, $self->{database}, $self->{target}, $database, $_,
-			"$name: " . (/^\(/ ? 'rows' : $_) . " in $database") for @tables;
+		same_rows($self->{source}, $self->{database}, $self->{target}, $database, "($all)", "$name: rows in $database");
 	}
 	return;
 }
