@@ -18,12 +18,12 @@ sub servers
 
 # Arguments: name, source and target (nodes), schema (SQL for both sides) or source_schema and
 # target_schema; database (of the source), create (options of CREATE DATABASE at the target),
-# to (appended to the target's URI), options (of run), look (settings of the sessions that compare).
+# from and to (appended to the URIs), options (of run), look (settings of the sessions that compare).
 sub new
 {
 	my ($class, %with) = @_;
 	my $self = bless {
-		database => 'postgres', create => '', to => '', options => [],
+		database => 'postgres', create => '', from => '', to => '', options => [],
 		source_schema => $with{schema}, target_schema => $with{schema}, %with
 	}, $class;
 	$self->write($self->{source_schema}) if $self->{source_schema};
@@ -42,7 +42,7 @@ sub new
 sub live       { return $_[0]->{name} . '_live'; }
 sub batch      { return $_[0]->{name} . '_batch'; }
 sub databases  { return ($_[0]->live, $_[0]->batch); }
-sub source_uri { return uri($_[0]->{source}, $_[0]->{database}); }
+sub source_uri { return uri($_[0]->{source}, $_[0]->{database}) . $_[0]->{from}; }
 
 sub arguments
 {
