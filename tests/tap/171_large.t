@@ -36,17 +36,17 @@ $topic->at_target("BEGIN; $many COMMIT");
 $topic->write("BEGIN; $many COMMIT; BEGIN; " . join('', map { "INSERT INTO $_ VALUES (1, 'a'), (2, 'b'), (3, '$_'); UPDATE $_ SET v = v || 'x' WHERE id = 1; DELETE FROM $_ WHERE id = 2;" } @tables) . 'COMMIT');
 $topic->arrives('300 tables in one transaction', @tables);
 # … and from one to the next with each change, back and forth.
-$topic->write_mix(3, "IF i = 1 THEN " . join(';', map { "INSERT INTO $_ VALUES (10, 'c')" } @tables) . '; ELSE ' . join(';', map { "UPDATE $_ SET v = v || i WHERE id = 10" } reverse @tables) . '; END IF');
-$topic->write('BEGIN; TRUNCATE ' . join(', ', @tables[0 .. 149]) . '; ' . join('', map { "INSERT INTO $_ VALUES (1, 'after');" } @tables[100 .. 199]) =~ s/\(1, 'after'\)/(20, 'after')/gr . 'COMMIT');
+$topic->write_mix(2, "IF i = 1 THEN " . join(';', map { "INSERT INTO $_ VALUES (10, 'c')" } @tables[0 .. 99]) . '; ELSE ' . join(';', map { "UPDATE $_ SET v = v || i WHERE id = 10" } reverse @tables[0 .. 99]) . '; END IF');
+$topic->write('BEGIN; TRUNCATE ' . join(', ', @tables[0 .. 149]) . '; ' . join('', map { "INSERT INTO $_ VALUES (1, 'after');" } @tables[80 .. 119]) =~ s/\(1, 'after'\)/(20, 'after')/gr . 'COMMIT');
 $topic->arrives('and in turn', @tables);
 
 # ---- long values, of which most do not travel with every change ----
 
 $schema = 'CREATE TABLE long(id int PRIMARY KEY, a text, b bytea, n int); CREATE TABLE long_whole(a text, n int); ALTER TABLE long_whole REPLICA IDENTITY FULL; ALTER TABLE long ALTER a SET STORAGE EXTERNAL;';
 $topic->at_target($schema);
-$topic->write($schema . q{INSERT INTO long SELECT n, repeat(md5(n::text), 20 * 32768), decode(repeat(md5(n::text), 1000), 'hex'), 0 FROM generate_series(1, 3) n; UPDATE long SET n = n + 1; UPDATE long SET id = 11 WHERE id = 1; UPDATE long SET a = 'short' WHERE id = 2; UPDATE long SET b = decode(repeat('00ff', 10000000), 'hex') WHERE id = 3;
-	BEGIN; INSERT INTO long VALUES (4, repeat('é', 10000000), NULL, 0); UPDATE long SET n = 1 WHERE id = 4; UPDATE long SET id = 44 WHERE id = 4; UPDATE long SET b = '\x00' WHERE id = 44; COMMIT; DELETE FROM long WHERE id = 11;
-	INSERT INTO long_whole VALUES (repeat(md5('w'), 100000), 1), (repeat(md5('w'), 100000), 1); UPDATE long_whole SET n = 2 WHERE ctid = (SELECT min(ctid) FROM long_whole)});
+$topic->write($schema . q{INSERT INTO long SELECT n, repeat(md5(n::text), CASE n WHEN 1 THEN 20 * 32768 ELSE 10000 END), decode(repeat(md5(n::text), 1000), 'hex'), 0 FROM generate_series(1, 3) n; UPDATE long SET n = n + 1; UPDATE long SET id = 11 WHERE id = 1; UPDATE long SET a = 'short' WHERE id = 2; UPDATE long SET b = decode(repeat('00ff', 3000000), 'hex') WHERE id = 3;
+	BEGIN; INSERT INTO long VALUES (4, repeat('é', 1000000), NULL, 0); UPDATE long SET n = 1 WHERE id = 4; UPDATE long SET id = 44 WHERE id = 4; UPDATE long SET b = '\x00' WHERE id = 44; COMMIT; DELETE FROM long WHERE id = 11;
+	INSERT INTO long_whole VALUES (repeat(md5('w'), 30000), 1), (repeat(md5('w'), 30000), 1); UPDATE long_whole SET n = 2 WHERE ctid = (SELECT min(ctid) FROM long_whole)});
 my @digests = ('(SELECT id, md5(a), length(a), md5(b), length(b), n FROM long)', '(SELECT md5(a), n FROM long_whole)');
 $topic->arrives('20 MB in a value', @digests);
 $topic->write(q{UPDATE long SET n = n + 1; INSERT INTO long SELECT n, NULL, NULL, n FROM generate_series(1001, 1300) n; UPDATE long SET b = '\x01' WHERE id > 1200; UPDATE long SET id = -id; DELETE FROM long_whole WHERE n = 2});
