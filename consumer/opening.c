@@ -272,7 +272,7 @@ provide_slot(penstock *p)
 
 /* ---- the stream ---- */
 
-/* The lowest position that all destinations have, or 0. */
+/* The lowest position that all destinations have which may take part, or 0. */
 static uint64_t
 lowest_position(penstock *p)
 {
@@ -283,7 +283,8 @@ lowest_position(penstock *p)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		if (status.state != PEN_WORKER_STOPPED && status.position.durable_lsn < lowest)
+		if (status.state != PEN_WORKER_STOPPED && status.state != PEN_WORKER_PAUSED &&
+			status.position.durable_lsn < lowest)
 			lowest = status.position.durable_lsn;
 	}
 	return p->temporary || p->subscription_count > 0 || lowest == UINT64_MAX ? 0 : lowest;
@@ -300,7 +301,8 @@ check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 		pen_worker_status_get(p->workers[i], &status);
 		/* One that is down is looked at when it is open again: it may have lost what it had. */
 		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
-			p->refused[i] || !pen_worker_destination(p->workers[i])->kind->keeps_position)
+			status.state == PEN_WORKER_PAUSED || p->refused[i] ||
+			!pen_worker_destination(p->workers[i])->kind->keeps_position)
 			continue;
 		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
 									confirmed_lsn, current_lsn, &p->error) < 0)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "follower.h"
+#include "steering.h"
 
 #define RESTART_MS      5000 /* to end a stream in order before beginning anew */
 #define ASK_MS          100 /* between asking the source how far it is, while waiting for `until` */
@@ -56,7 +57,7 @@ typedef struct survey
 	bool wants_stream; /* one is open again and waits for a stream to begin */
 	bool loading;      /* one that loads everything does not take part now */
 	bool settled;      /* all that are fed have everything durably */
-	bool waits;        /* one is down */
+	bool waits;        /* one is down or paused */
 	pen_error stopped_error;
 } survey;
 
@@ -96,6 +97,7 @@ look_at_worker(penstock *p, size_t i, survey *found)
 				look_at_ready(p, i, &status, found);
 			break;
 		case PEN_WORKER_DOWN:
+		case PEN_WORKER_PAUSED:
 			p->fed[i] = false;
 			found->waits = true;
 			found->loading = found->loading || afresh;
@@ -405,7 +407,7 @@ exchange(penstock *p, const survey *found, int timeout_ms)
 
 	if (push_advance(p, now) < 0)
 		return p->error.status;
-	if (give_feedback(p, now, false) < 0)
+	if (give_feedback(p, now, false) < 0 || pen_guard_run(p) < 0)
 		return stream_failed(p);
 	status = receive(p, found);
 	if (status < 0)
@@ -430,6 +432,7 @@ pen_receiver_step(penstock *p, int timeout_ms)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "not open");
 	if (p->done)
 		return PENSTOCK_DONE;
+	pen_steering_run(p);
 	if (p->stop_requested)
 		p->finishing = true;
 	look_at_target(p);

@@ -22,6 +22,7 @@ typedef struct pen_settings
 	char *tables;
 	char *until;
 	char *dump_tables;
+	char *state_dir;
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];
 	size_t destination_count;
 	int64_t create_slot;
@@ -33,6 +34,8 @@ typedef struct pen_settings
 	int64_t progress_interval_ms;
 	int64_t status_interval_ms;
 	int64_t connect_timeout_ms;
+	int64_t heartbeat_interval_ms;
+	int64_t retained_wal_max;
 } pen_settings;
 
 typedef enum pen_setting_type

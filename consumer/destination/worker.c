@@ -25,6 +25,14 @@ typedef enum item_kind
 	ITEM_REFUSAL /* points to the error */
 } item_kind;
 
+/* What pen_worker_pause and pen_worker_resume leave for the thread. */
+typedef enum worker_request
+{
+	REQUEST_NONE,
+	REQUEST_PAUSE,
+	REQUEST_RESUME
+} worker_request;
+
 /* What a START item points to. */
 typedef struct stream_start
 {
@@ -49,6 +57,7 @@ struct pen_worker
 	pthread_mutex_t lock; /* for status, and for nothing that waits */
 	pen_worker_status status;
 	uint64_t status_handled;
+	worker_request request; /* taken by the thread in one step with the change of state */
 
 	/* The thread's own. */
 	pen_position position;
@@ -59,6 +68,7 @@ struct pen_worker
 	uint64_t handled; /* items */
 	int poll_ms;
 	pen_backoff backoff;
+	bool at_once; /* the next attempt to open waits for nothing */
 	bool probing;
 	uint64_t data_error_lsn; /* where a row was last rejected */
 	bool data_error_seen;
@@ -175,8 +185,31 @@ pen_worker_status_get(pen_worker *worker, pen_worker_status *status)
 	pthread_mutex_lock(&worker->lock);
 	*status = worker->status;
 	status->drained = status->drained && worker->status_handled == worker->pushed;
+	status->pausing = worker->request == REQUEST_PAUSE;
+	if (worker->request == REQUEST_RESUME &&
+		(status->state == PEN_WORKER_PAUSED || status->state == PEN_WORKER_STOPPED))
+		status->state = PEN_WORKER_DOWN;
 	pthread_mutex_unlock(&worker->lock);
 	status->queue_bytes = queue_bytes;
+}
+
+const char *
+pen_worker_state_name(pen_worker_state state)
+{
+	switch (state)
+	{
+		case PEN_WORKER_STREAMING:
+			return "streaming";
+		case PEN_WORKER_DOWN:
+			return "down";
+		case PEN_WORKER_READY:
+			return "starting";
+		case PEN_WORKER_STOPPED:
+			return "stopped";
+		case PEN_WORKER_PAUSED:
+			return "paused";
+	}
+	return "?";
 }
 
 pen_destination *
@@ -258,17 +291,31 @@ open_destination(pen_worker *worker, pen_error *error)
 	return status;
 }
 
+/* Is there something to obey now? A pause waits for the end of a transaction. */
+static bool
+request_is_due(pen_worker *worker)
+{
+	worker_request request;
+
+	pthread_mutex_lock(&worker->lock);
+	request = worker->request;
+	pthread_mutex_unlock(&worker->lock);
+	return request == REQUEST_RESUME || (request == REQUEST_PAUSE && !worker->in_transaction);
+}
+
 /* Down: drop what comes, and after a while try to open. */
 static void
 come_back(pen_worker *worker)
 {
-	int64_t until =
-		pen_clock_ms() + (worker->probing ? PROBE_MS : pen_backoff_next(&worker->backoff));
+	int64_t until = pen_clock_ms() + (worker->at_once   ? 0
+									  : worker->probing ? PROBE_MS
+														: pen_backoff_next(&worker->backoff));
 	bool probing = worker->probing;
 	pen_error error;
 	pen_item item;
 
-	while (!atomic_load(&worker->quit))
+	worker->at_once = false;
+	while (!atomic_load(&worker->quit) && !request_is_due(worker))
 	{
 		int64_t left = until - pen_clock_ms();
 
@@ -277,7 +324,7 @@ come_back(pen_worker *worker)
 		if (pen_queue_pop(worker->queue, &item, (int) left))
 			drop_item(worker, &item);
 	}
-	if (atomic_load(&worker->quit))
+	if (atomic_load(&worker->quit) || request_is_due(worker))
 		return;
 	pen_error_clear(&error);
 	if (open_destination(worker, &error) >= 0)
@@ -453,7 +500,7 @@ turn(pen_worker *worker, pen_error *error)
 		if (streaming)
 			status = drained(worker, error);
 		/* An interrupt is told once, and the first pop may have heard it. */
-		if (status < 0 || atomic_load(&worker->quit) ||
+		if (status < 0 || atomic_load(&worker->quit) || request_is_due(worker) ||
 			!pen_queue_pop(worker->queue, &item, streaming ? worker->poll_ms : -1))
 			return status;
 	}
@@ -464,6 +511,106 @@ turn(pen_worker *worker, pen_error *error)
 	return status;
 }
 
+/* ---- pausing ---- */
+
+static void
+request_set(pen_worker *worker, worker_request request)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->request = request;
+	pthread_mutex_unlock(&worker->lock);
+	pen_queue_interrupt(worker->queue);
+}
+
+void
+pen_worker_pause(pen_worker *worker)
+{
+	request_set(worker, REQUEST_PAUSE);
+}
+
+void
+pen_worker_resume(pen_worker *worker)
+{
+	request_set(worker, REQUEST_RESUME);
+}
+
+/* The request is taken together with the change of state, so that nobody sees the old state without
+ * the request. One that has replaced it meanwhile is left for the next look. */
+static void
+obeyed(pen_worker *worker, worker_request request, pen_worker_state state)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (worker->request == request)
+		worker->request = REQUEST_NONE;
+	worker->status.state = state;
+	worker->status.position = worker->position;
+	worker->status.drained = !worker->in_transaction && !worker->gathered;
+	worker->status_handled = worker->handled;
+	pthread_mutex_unlock(&worker->lock);
+	worker->wake(worker->wake_context);
+}
+
+static void
+pause_now(pen_worker *worker, pen_worker_state state)
+{
+	pen_error error;
+
+	pen_error_clear(&error);
+	if (state == PEN_WORKER_STREAMING && flush(worker, &error) < 0)
+	{
+		fail(worker, &error);
+		return;
+	}
+	if (worker->open)
+		worker->destination->kind->close(worker->destination);
+	worker->open = false;
+	forget_stream(worker);
+	pen_log_write(worker->log, PENSTOCK_LOG_INFO, worker->destination->config->name,
+				  "paused; it has everything up to " LSN_FORMAT,
+				  LSN_ARGS(worker->position.applied_lsn));
+	obeyed(worker, REQUEST_PAUSE, PEN_WORKER_PAUSED);
+}
+
+/* Pause or resume, where this is asked for and now is the time. */
+static void
+obey(pen_worker *worker)
+{
+	pen_worker_state state = state_of(worker);
+	bool closed = state == PEN_WORKER_PAUSED || state == PEN_WORKER_STOPPED;
+	worker_request request;
+
+	if (!request_is_due(worker))
+		return;
+	pthread_mutex_lock(&worker->lock);
+	request = worker->request;
+	pthread_mutex_unlock(&worker->lock);
+	if (request == REQUEST_PAUSE && !closed)
+		pause_now(worker, state);
+	else if (request == REQUEST_RESUME && closed)
+	{
+		worker->data_error_seen = false;
+		worker->probing = false;
+		worker->backoff.delay_ms = 0;
+		worker->at_once = true;
+		obeyed(worker, request, PEN_WORKER_DOWN);
+	}
+	else
+		obeyed(worker, request, state);
+}
+
+/* Take no part: drop what comes. */
+static void
+stand_by(pen_worker *worker, pen_worker_state state)
+{
+	pen_item item;
+
+	if (pen_queue_pop(worker->queue, &item, -1))
+	{
+		drop_item(worker, &item);
+		publish(worker, state, NULL);
+	}
+}
+
 static void *
 run(void *argument)
 {
@@ -472,19 +619,18 @@ run(void *argument)
 
 	while (!atomic_load(&worker->quit))
 	{
-		pen_item item;
+		pen_worker_state state;
 
-		switch (state_of(worker))
+		obey(worker);
+		state = state_of(worker);
+		switch (state)
 		{
 			case PEN_WORKER_DOWN:
 				come_back(worker);
 				break;
 			case PEN_WORKER_STOPPED:
-				if (pen_queue_pop(worker->queue, &item, -1))
-				{
-					drop_item(worker, &item);
-					publish(worker, PEN_WORKER_STOPPED, NULL);
-				}
+			case PEN_WORKER_PAUSED:
+				stand_by(worker, state);
 				break;
 			case PEN_WORKER_STREAMING:
 			case PEN_WORKER_READY:
