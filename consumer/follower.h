@@ -6,10 +6,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "commands.h"
 #include "config/settings.h"
 #include "decode/decode.h"
 #include "destination/kinds.h"
 #include "destination/worker.h"
+#include "guard.h"
 #include "progress/progress.h"
 #include "route/route.h"
 #include "source/control.h"
@@ -34,7 +36,9 @@ struct penstock
 	subscription *subscriptions;
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
-	int wake_fd; /* an eventfd: a worker's status has changed */
+	_Atomic int wake_fd;    /* an eventfd: a worker's status has changed, or somebody asks */
+	pen_commands *commands; /* of other threads; NULL: nobody asks */
+	pen_status next_status;
 
 	/* From open to close. */
 	pen_statedir *state;
@@ -62,6 +66,7 @@ struct penstock
 	pen_memory_budget budget;
 	pen_progress progress;
 	pen_statistics statistics;
+	pen_guard guard;
 
 	unsigned int epoch; /* of the stream */
 	pen_backoff backoff;

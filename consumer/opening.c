@@ -333,7 +333,7 @@ provide_slot(penstock *p)
 
 /* ---- the stream ---- */
 
-/* The lowest position that all destinations have, or 0. */
+/* The lowest position that all destinations have which may take part, or 0. */
 static uint64_t
 lowest_position(penstock *p)
 {
@@ -345,7 +345,9 @@ lowest_position(penstock *p)
 		uint64_t lsn = pen_survey_resume_lsn(p, i);
 
 		pen_worker_status_get(p->workers[i], &status);
-		if ((status.state != PEN_WORKER_STOPPED || p->parked[i]) && lsn < lowest)
+		if (((status.state != PEN_WORKER_STOPPED && status.state != PEN_WORKER_PAUSED) ||
+			 p->parked[i]) &&
+			lsn < lowest)
 			lowest = lsn;
 	}
 	return p->temporary || p->subscription_count > 0 || lowest == UINT64_MAX ? 0 : lowest;

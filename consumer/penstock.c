@@ -8,6 +8,7 @@
 #include "destination/memory/memory.h"
 #include "follower.h"
 #include "receiver.h"
+#include "steering.h"
 
 penstock *
 penstock_new(void)
@@ -35,6 +36,8 @@ penstock_free(penstock *p)
 	for (size_t i = 0; i < p->subscription_count; i++)
 		pen_route_free(p->subscriptions[i].route);
 	free(p->subscriptions);
+	pen_commands_free(p->commands);
+	pen_status_reset(&p->next_status);
 	pen_settings_reset(&p->settings);
 	free(p);
 }
@@ -113,6 +116,20 @@ penstock_stop(penstock *p)
 {
 	p->stop_requested = 1;
 	pen_receiver_wake(p);
+}
+
+penstock_status
+penstock_pause(penstock *p, const char *destination)
+{
+	pen_error_clear(&p->error);
+	return pen_steering_pause(p, destination);
+}
+
+penstock_status
+penstock_resume(penstock *p, const char *destination)
+{
+	pen_error_clear(&p->error);
+	return pen_steering_resume(p, destination);
 }
 
 penstock_snapshot *

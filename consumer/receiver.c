@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "steering.h"
 #include "survey.h"
 
 #define RESTART_MS      5000 /* to end a stream in order before beginning anew */
@@ -347,7 +348,7 @@ exchange(penstock *p, const pen_survey *found, int timeout_ms)
 
 	if (push_advance(p, now) < 0)
 		return p->error.status;
-	if (give_feedback(p, now, false) < 0)
+	if (give_feedback(p, now, false) < 0 || pen_guard_run(p) < 0)
 		return stream_failed(p);
 	status = receive(p, found);
 	if (status < 0)
@@ -372,6 +373,7 @@ pen_receiver_step(penstock *p, int timeout_ms)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "not open");
 	if (p->done)
 		return PENSTOCK_DONE;
+	pen_steering_run(p);
 	if (p->stop_requested)
 		p->finishing = true;
 	look_at_target(p);

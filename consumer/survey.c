@@ -77,7 +77,7 @@ log_parked(penstock *p, size_t i)
 				  "it is away: its share goes to disk");
 }
 
-/* Down or stopped. What is on disk already goes on there; else, after a while, the stream begins
+/* Down, paused or stopped. What is on disk already goes on there; else, after a while, the stream begins
  * anew for it. */
 static void
 look_at_absent(penstock *p, size_t i, const pen_worker_status *status, pen_survey *found)
@@ -93,13 +93,13 @@ look_at_absent(penstock *p, size_t i, const pen_worker_status *status, pen_surve
 		found->spooling += p->fed[i];
 		return;
 	}
+	if (p->absent_since_ms[i] == 0)
+		p->absent_since_ms[i] = now;
 	if (!state.has_spool || p->refused[i])
 	{
 		p->fed[i] = false;
 		return;
 	}
-	if (p->absent_since_ms[i] == 0)
-		p->absent_since_ms[i] = now;
 	p->fed[i] = p->fed[i] && state.spooling;
 	if (!state.spooling && now - p->absent_since_ms[i] < PARK_AFTER_MS)
 		return;
@@ -170,21 +170,22 @@ look_at_ready(penstock *p, size_t i, const pen_worker_status *status, pen_survey
 
 /* For good: who wants it back copies it anew. */
 static void
-detach(penstock *p, size_t i)
+detach(penstock *p, size_t i, const char *reason)
 {
 	pen_feed *feed = pen_worker_feed(p->workers[i]);
 	pen_error error;
 
 	pen_error_set(
 		&error, PENSTOCK_E_REFUSED,
-		"destination %s: its spool is full (spool-bytes-max), so it was detached: what is "
-		"committed from now on is lost to it; copy it anew (--copy)",
-		p->configs[i].name);
+		"destination %s: %s, so it was detached: what is committed from now on is lost to "
+		"it; copy it anew (--copy)",
+		p->configs[i].name, reason);
 	p->refused[i] = true;
 	p->fed[i] = false;
 	pen_progress_release(&p->progress, i);
 	(void) pen_worker_push_refusal(p->workers[i], &error);
-	(void) pen_feed_unpark(feed, &error);
+	if (pen_feed_from_lsn(feed) != 0)
+		(void) pen_feed_unpark(feed, &error);
 }
 
 static void
@@ -199,8 +200,12 @@ look_at_disk(penstock *p, size_t i, const pen_feed_state *state)
 									: "its spool is full%s",
 					  state->failed ? state->error.text : "");
 	p->spool_failed[i] = bad;
-	if (state->full && strcmp(p->settings.on_full, "detach") == 0)
-		detach(p, i);
+	if (strcmp(p->settings.on_full, "detach") != 0)
+		return;
+	if (state->full)
+		detach(p, i, "its spool is full (spool-bytes-max)");
+	else if (p->guard.exceeded && p->absent_since_ms[i] != 0 && !p->parked[i])
+		detach(p, i, "the source keeps too much WAL for it (retained-wal-max)");
 }
 
 /* ---- all of them ---- */
@@ -223,6 +228,7 @@ look_at_state(penstock *p, size_t i, const pen_worker_status *status, pen_survey
 				look_at_ready(p, i, status, found);
 			break;
 		case PEN_WORKER_DOWN:
+		case PEN_WORKER_PAUSED:
 			found->waits = true;
 			found->loading = found->loading || afresh;
 			look_at_absent(p, i, status, found);

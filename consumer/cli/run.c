@@ -9,10 +9,12 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/control.h"
 #include "cli/report.h"
 #include "destination/memory/memory.h"
 #include "follower.h"
 #include "receiver.h"
+#include "serve/server.h"
 
 #define OPTIONS_MAX 64
 #define STEP_MS     250
@@ -196,6 +198,7 @@ pen_cli_run(int argc, char **argv)
 	penstock *p = penstock_new();
 	int64_t started_ms = pen_clock_ms();
 	bool quiet = false;
+	pen_server *server = NULL;
 	penstock_status status;
 	pen_error error;
 	int code;
@@ -216,7 +219,9 @@ pen_cli_run(int argc, char **argv)
 	penstock_on_log(p, pen_cli_log, &level);
 	running = p;
 	handle_signals();
-	status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
+	status = pen_cli_control_start(p, &server);
+	if (status >= 0)
+		status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
 	if (status < 0)
 		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
 	code = pen_cli_exit_code(status);
@@ -229,6 +234,7 @@ pen_cli_run(int argc, char **argv)
 	if (!quiet && p->epoch > 0)
 		pen_cli_report_summary(p, stderr, started_ms);
 	running = NULL;
+	pen_server_stop(server);
 	penstock_free(p);
 	return code;
 }

@@ -36,6 +36,8 @@ typedef struct pen_settings
 	int64_t progress_interval_ms;
 	int64_t status_interval_ms;
 	int64_t connect_timeout_ms;
+	int64_t heartbeat_interval_ms;
+	int64_t retained_wal_max;
 } pen_settings;
 
 typedef enum pen_setting_type

@@ -16,6 +16,14 @@
 #define RETRY_MAX_MS   15000
 #define PROBE_MS       500
 
+/* What pen_worker_pause and pen_worker_resume leave for the thread. */
+typedef enum worker_request
+{
+	REQUEST_NONE,
+	REQUEST_PAUSE,
+	REQUEST_RESUME
+} worker_request;
+
 struct pen_worker
 {
 	pen_destination *destination;
@@ -32,6 +40,7 @@ struct pen_worker
 	pthread_mutex_t lock; /* for status, and for nothing that waits */
 	pen_worker_status status;
 	uint64_t status_handled;
+	worker_request request; /* taken by the thread in one step with the change of state */
 
 	/* The thread's own. */
 	pen_position position;
@@ -44,6 +53,7 @@ struct pen_worker
 	uint64_t handled; /* items that came through memory */
 	int poll_ms;
 	pen_backoff backoff;
+	bool at_once; /* the next attempt to open waits for nothing */
 	bool probing;
 	uint64_t data_error_lsn; /* where a row was last rejected */
 	bool data_error_seen;
@@ -154,7 +164,30 @@ pen_worker_status_get(pen_worker *worker, pen_worker_status *status)
 	pthread_mutex_lock(&worker->lock);
 	*status = worker->status;
 	status->drained = status->drained && caught_up && worker->status_handled == pushed;
+	status->pausing = worker->request == REQUEST_PAUSE;
+	if (worker->request == REQUEST_RESUME &&
+		(status->state == PEN_WORKER_PAUSED || status->state == PEN_WORKER_STOPPED))
+		status->state = PEN_WORKER_DOWN;
 	pthread_mutex_unlock(&worker->lock);
+}
+
+const char *
+pen_worker_state_name(pen_worker_state state)
+{
+	switch (state)
+	{
+		case PEN_WORKER_STREAMING:
+			return "streaming";
+		case PEN_WORKER_DOWN:
+			return "down";
+		case PEN_WORKER_READY:
+			return "starting";
+		case PEN_WORKER_STOPPED:
+			return "stopped";
+		case PEN_WORKER_PAUSED:
+			return "paused";
+	}
+	return "?";
 }
 
 pen_destination *
@@ -261,16 +294,30 @@ open_destination(pen_worker *worker, pen_error *error)
 	return status;
 }
 
+/* Is there something to obey now? A pause waits for the end of a transaction. */
+static bool
+request_is_due(pen_worker *worker)
+{
+	worker_request request;
+
+	pthread_mutex_lock(&worker->lock);
+	request = worker->request;
+	pthread_mutex_unlock(&worker->lock);
+	return request == REQUEST_RESUME || (request == REQUEST_PAUSE && !worker->in_transaction);
+}
+
 /* Down: drop what comes, and after a while try to open. */
 static void
 come_back(pen_worker *worker)
 {
-	int64_t until =
-		pen_clock_ms() + (worker->probing ? PROBE_MS : pen_backoff_next(&worker->backoff));
+	int64_t until = pen_clock_ms() + (worker->at_once   ? 0
+									  : worker->probing ? PROBE_MS
+														: pen_backoff_next(&worker->backoff));
 	bool probing = worker->probing;
 	pen_error error;
 
-	while (!atomic_load(&worker->quit))
+	worker->at_once = false;
+	while (!atomic_load(&worker->quit) && !request_is_due(worker))
 	{
 		int64_t left = until - pen_clock_ms();
 
@@ -278,7 +325,7 @@ come_back(pen_worker *worker)
 			break;
 		drop_next(worker, (int) left);
 	}
-	if (atomic_load(&worker->quit) || state_of(worker) != PEN_WORKER_DOWN)
+	if (atomic_load(&worker->quit) || request_is_due(worker) || state_of(worker) != PEN_WORKER_DOWN)
 		return;
 	pen_error_clear(&error);
 	if (open_destination(worker, &error) >= 0)
@@ -518,7 +565,7 @@ turn(pen_worker *worker, pen_error *error)
 	{
 		status = streaming ? drained(worker, error) : PENSTOCK_OK;
 		/* An interrupt is told once, and the first pop may have heard it. */
-		if (status < 0 || atomic_load(&worker->quit))
+		if (status < 0 || atomic_load(&worker->quit) || request_is_due(worker))
 			return status;
 		status =
 			pen_feed_pop(worker->feed, &item, streaming, streaming ? worker->poll_ms : -1, error);
@@ -532,6 +579,102 @@ turn(pen_worker *worker, pen_error *error)
 	return status;
 }
 
+/* ---- pausing ---- */
+
+static void
+request_set(pen_worker *worker, worker_request request)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->request = request;
+	pthread_mutex_unlock(&worker->lock);
+	pen_feed_interrupt(worker->feed);
+}
+
+void
+pen_worker_pause(pen_worker *worker)
+{
+	request_set(worker, REQUEST_PAUSE);
+}
+
+void
+pen_worker_resume(pen_worker *worker)
+{
+	request_set(worker, REQUEST_RESUME);
+}
+
+/* The request is taken together with the change of state, so that nobody sees the old state without
+ * the request. One that has replaced it meanwhile is left for the next look. */
+static void
+obeyed(pen_worker *worker, worker_request request, pen_worker_state state)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (worker->request == request)
+		worker->request = REQUEST_NONE;
+	worker->status.state = state;
+	worker->status.position = worker->position;
+	worker->status.drained = !worker->in_transaction && !worker->gathered;
+	worker->status_handled = worker->handled;
+	pthread_mutex_unlock(&worker->lock);
+	worker->wake(worker->wake_context);
+}
+
+static void
+pause_now(pen_worker *worker, pen_worker_state state)
+{
+	pen_error error;
+
+	pen_error_clear(&error);
+	if (state == PEN_WORKER_STREAMING && flush(worker, &error) < 0)
+	{
+		fail(worker, &error);
+		return;
+	}
+	if (worker->open)
+		worker->destination->kind->close(worker->destination);
+	worker->open = false;
+	forget_stream(worker);
+	pen_log_write(worker->log, PENSTOCK_LOG_INFO, worker->destination->config->name,
+				  "paused; it has everything up to " LSN_FORMAT,
+				  LSN_ARGS(worker->position.applied_lsn));
+	obeyed(worker, REQUEST_PAUSE, PEN_WORKER_PAUSED);
+}
+
+/* Pause or resume, where this is asked for and now is the time. */
+static void
+obey(pen_worker *worker)
+{
+	pen_worker_state state = state_of(worker);
+	bool closed = state == PEN_WORKER_PAUSED || state == PEN_WORKER_STOPPED;
+	worker_request request;
+
+	if (!request_is_due(worker))
+		return;
+	pthread_mutex_lock(&worker->lock);
+	request = worker->request;
+	pthread_mutex_unlock(&worker->lock);
+	if (request == REQUEST_PAUSE && !closed)
+		pause_now(worker, state);
+	else if (request == REQUEST_RESUME && closed)
+	{
+		worker->data_error_seen = false;
+		worker->probing = false;
+		worker->backoff.delay_ms = 0;
+		worker->at_once = true;
+		obeyed(worker, request, PEN_WORKER_DOWN);
+	}
+	else
+		obeyed(worker, request, state);
+}
+
+/* Take no part: drop what comes. */
+static void
+stand_by(pen_worker *worker, pen_worker_state state)
+{
+	drop_next(worker, -1);
+	if (state_of(worker) == state)
+		publish(worker, state, NULL);
+}
+
 static void *
 run(void *argument)
 {
@@ -540,14 +683,18 @@ run(void *argument)
 
 	while (!atomic_load(&worker->quit))
 	{
-		switch (state_of(worker))
+		pen_worker_state state;
+
+		obey(worker);
+		state = state_of(worker);
+		switch (state)
 		{
 			case PEN_WORKER_DOWN:
 				come_back(worker);
 				break;
 			case PEN_WORKER_STOPPED:
-				drop_next(worker, -1);
-				publish(worker, PEN_WORKER_STOPPED, NULL);
+			case PEN_WORKER_PAUSED:
+				stand_by(worker, state);
 				break;
 			case PEN_WORKER_STREAMING:
 			case PEN_WORKER_READY:

@@ -11,7 +11,8 @@ typedef enum pen_worker_state
 	PEN_WORKER_STREAMING, /* takes what is pushed */
 	PEN_WORKER_DOWN,      /* failed; tries again by itself; what is pushed is dropped */
 	PEN_WORKER_READY,     /* open again; waits for the stream to begin anew */
-	PEN_WORKER_STOPPED    /* failed for good: a person is needed */
+	PEN_WORKER_STOPPED,   /* failed for good: a person is needed */
+	PEN_WORKER_PAUSED     /* closed because it was asked to be; what is pushed is dropped */
 } pen_worker_state;
 
 typedef struct pen_worker_status
@@ -22,6 +23,7 @@ typedef struct pen_worker_status
 	unsigned int wants_epoch; /* READY: the first stream that it can join */
 	unsigned int opened;      /* how often it has been READY */
 	bool drained;             /* nothing queued, nothing gathered, no open transaction */
+	bool pausing;             /* asked to pause, and not there yet */
 	pen_error error;          /* the last one */
 } pen_worker_status;
 
@@ -52,7 +54,19 @@ extern penstock_status pen_worker_push_resume(pen_worker *worker);
 /* Going on could lose or double rows: stop this destination with error, for good. */
 extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_error *error);
 
+/*
+ * Commit what is gathered at the next transaction boundary, close the destination, and stay closed:
+ * PAUSED. One that is DOWN stops trying; one that is STOPPED stays so. Returns at once.
+ */
+extern void pen_worker_pause(pen_worker *worker);
+/* From PAUSED or STOPPED back to where it opens and waits for a stream, without delay; what it
+ * rejected before is tried afresh. Takes back a pause that has not come about. Returns at once, and
+ * pen_worker_status_get says DOWN from then on. */
+extern void pen_worker_resume(pen_worker *worker);
+
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
+/* What people and scripts read: "streaming", "down", "starting", "stopped", "paused". */
+extern const char *pen_worker_state_name(pen_worker_state state);
 extern pen_destination *pen_worker_destination(pen_worker *worker);
 /* Where its items are pushed. */
 extern pen_feed *pen_worker_feed(pen_worker *worker);

@@ -92,6 +92,20 @@ extern "C"
  * penstock_step then returns PENSTOCK_DONE once everything applied is confirmed. */
 	PENSTOCK_API void penstock_stop(penstock *p);
 
+	/*
+ * Let a destination finish its transaction, commit, and be closed: it takes nothing more, and the
+ * slot keeps what it misses, until it is resumed. Others go on. destination is its name; NULL is all
+ * of them. Returns at once; the log tells when it is paused. PENSTOCK_E_CONFIG: there is none of
+ * that name.
+ */
+	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_pause(penstock *p,
+																	const char *destination);
+
+	/* Open a destination again that was paused, or that stopped for good because of an error, and go
+ * on where it is; what it rejected is tried afresh. As penstock_pause otherwise. */
+	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_resume(penstock *p,
+																	 const char *destination);
+
 	/* The library's version, "0.2.0". */
 	PENSTOCK_API const char *penstock_version(void);
 
