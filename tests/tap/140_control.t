@@ -2,6 +2,7 @@
 # destination pauses and goes on, also after it has stopped for good.
 use strict;
 use warnings;
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use JSON::PP ();
 use Penstock;
@@ -237,6 +238,20 @@ is($run->finish('TERM'), 0, 'and ends well');
 append_to_file($socket, 'mine');
 refuses('something else of that name', 2, qr/there is something else of that name/, @run);
 is(slurp_file($socket), 'mine', 'is left alone');
+
+# ---- while it is starting ----
+
+my $mute = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or BAIL_OUT("listen: $!");
+unlink $socket;
+$run = start_penstock('run', '--source', 'host=127.0.0.1 port=' . $mute->sockport, '--slot', 's', '--state-dir', $state, '--to', 'stdout:');
+ok(wait_until(sub { -S $socket && (request('GET', '/v1/status'))[0] == 200 }), 'it can be asked while its source does not answer');
+($status, $body) = request('GET', '/v1/status');
+ok(!$body->{ready} && !$body->{source}{connected}, 'and is not ready');
+like($body->{reasons}[0], qr/^it is starting/, 'for this reason');
+($code, $out, $err) = ask('status');
+is($code, 0, 'penstock status') or diag($err);
+like($out, qr/^not ready\n  it is starting/, 'says so too');
+$run->kill9;
 
 # ---- a path longer than the address of a socket ----
 
