@@ -355,22 +355,36 @@ lowest_position(penstock *p)
 
 /* One that cannot go on stops alone. */
 static penstock_status
-refuse_worker(penstock *p, size_t i)
+refuse_worker(penstock *p, size_t i, const pen_error *refusal)
 {
 	p->refused[i] = true;
-	if (pen_worker_push_refusal(p->workers[i], &p->error) < 0)
+	if (pen_worker_push_refusal(p->workers[i], refusal) < 0)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	return PENSTOCK_OK;
 }
 
-/* Each destination's stored position against the slot's, before the first feedback. Where none is
- * left, that is the error of all. */
+/* One that is down is looked at when it is open again: it may have lost what it had. */
+static bool
+fits_slot(penstock *p, size_t i, const pen_worker_status *status, uint64_t confirmed_lsn,
+		  uint64_t current_lsn)
+{
+	return status->state == PEN_WORKER_DOWN || status->state == PEN_WORKER_PAUSED ||
+		   !pen_worker_destination(p->workers[i])->kind->keeps_position ||
+		   pen_progress_check_slot(p->configs[i].name, p->slot, pen_survey_resume_lsn(p, i),
+								   confirmed_lsn, current_lsn, &p->error) >= 0;
+}
+
+/* Each destination's stored position against the slot's, before the first feedback. At the start,
+ * where none is left, that is the error of all. */
 static penstock_status
 check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 {
-	pen_error refusal = {0};
+	pen_error *refusals = calloc(p->worker_count + 1, sizeof(*refusals));
+	size_t first = p->worker_count;
 	size_t left = 0;
 
+	if (refusals == NULL)
+		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		pen_worker_status status;
@@ -378,24 +392,24 @@ check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 		pen_worker_status_get(p->workers[i], &status);
 		if (status.state == PEN_WORKER_STOPPED || p->refused[i])
 			continue;
-		left++;
-		/* One that is down is looked at when it is open again: it may have lost what it had. */
-		if (status.state == PEN_WORKER_DOWN ||
-			!pen_worker_destination(p->workers[i])->kind->keeps_position)
-			continue;
-		if (pen_progress_check_slot(p->configs[i].name, p->slot, pen_survey_resume_lsn(p, i),
-									confirmed_lsn, current_lsn, &p->error) >= 0)
-			continue;
-		left--;
-		refusal = p->error;
-		if (refuse_worker(p, i) < 0)
-			return p->error.status;
-		pen_error_clear(&p->error);
+		if (fits_slot(p, i, &status, confirmed_lsn, current_lsn))
+			left++;
+		else
+		{
+			refusals[i] = p->error;
+			first = first < i ? first : i;
+		}
 	}
-	if (p->epoch > 0 || left > 0 || refusal.status >= 0)
-		return PENSTOCK_OK;
-	p->error = refusal;
-	return refusal.status;
+	pen_error_clear(&p->error);
+	if (p->epoch == 0 && left == 0 && first < p->worker_count)
+		p->error = refusals[first];
+	for (size_t i = 0; i < p->worker_count && p->error.status >= 0; i++)
+	{
+		if (refusals[i].status < 0)
+			(void) refuse_worker(p, i, &refusals[i]);
+	}
+	free(refusals);
+	return p->error.status;
 }
 
 static penstock_status

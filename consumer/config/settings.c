@@ -52,8 +52,6 @@ const pen_setting pen_setting_table[] = {
 	 "write a message into the source's WAL when nothing has arrived for so long; 0: never"},
 	{"retained-wal-max", PEN_SETTING_BYTES, AT(retained_wal_max), "0", 0, 1024 * 1024 * GB, "BYTES",
 	 "warn, and not be ready, when the slot holds back more WAL than this; 0: no limit"},
-	{"state-dir", PEN_SETTING_STRING, AT(state_dir), NULL, 0, 0, "DIR",
-	 "where state and the control socket are kept ($STATE_DIRECTORY)"},
 	{"allow-triggers", PEN_SETTING_FLAG, AT(allow_triggers), "off", 0, 1, NULL,
 	 "apply to tables with triggers or cascades although the role may not disable them"},
 	{0},

@@ -112,7 +112,7 @@ in_step($far, 'before the lock');
 my $locker = IPC::Run::start([ 'psql', '-X', '-q', '-d', $far->connstr('postgres') . ' application_name=locker',
 		'-c', 'BEGIN; LOCK TABLE t; SELECT pg_sleep(600)' ], '<', \undef, '>&', '/dev/null');
 $far->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock' AND granted});
-$source->safe_psql('postgres', "INSERT INTO t SELECT g, 1, repeat(md5(g::text), 30) FROM generate_series(100001, 140000) g");
+$source->safe_psql('postgres', "INSERT INTO t SELECT g, 1, repeat(md5(g::text), 30) FROM generate_series(100001, 108000) g");
 work(10, 1000);
 in_step($near, 'the other one is slow');
 cmp_ok(segments('far'), '>', 0, 'what memory has no room for is on disk');
@@ -129,7 +129,7 @@ is($penstock->finish('TERM'), 0, 'stops cleanly again');
 $far->stop('fast');
 $penstock = start_penstock(@run, '--spool-bytes-max', '1MB');
 ok(wait_until(sub { $penstock->stderr =~ /far: it is away/ }), 'away from the start');
-$source->safe_psql('postgres', "INSERT INTO t SELECT g, 2, md5(random()::text) || md5(random()::text) || md5(random()::text) FROM generate_series(200001, 260000) g");
+$source->safe_psql('postgres', "INSERT INTO t SELECT g, 2, md5(random()::text) || md5(random()::text) || md5(random()::text) FROM generate_series(200001, 220000) g");
 ok(wait_until(sub { $penstock->stderr =~ /far: its spool is full/ }), 'full: told');
 $far->start;
 in_step($_, 'held, and then') for $near, $far;
