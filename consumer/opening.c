@@ -44,7 +44,8 @@ pipeline_bytes(const pen_settings *settings)
 static penstock_status
 add_worker(penstock *p, size_t n)
 {
-	const pen_named_uri *named = &p->settings.destinations[n];
+	const pen_named_destination *named = &p->settings.destinations[n];
+	const pen_destination_options *options = &named->options;
 	const pen_destination_kind *kind = pen_destination_find(named->uri);
 	pen_destination *destination;
 
@@ -53,24 +54,28 @@ add_worker(penstock *p, size_t n)
 							 "destination %s: unknown kind of URI \"%.*s…\"; memory:, stdout: and "
 							 "postgresql:// are known",
 							 named->name, (int) strcspn(named->uri, ":/@"), named->uri);
+	p->mappings[n] = pen_mapping_new(p->route, options->tables, named->name, p->settings.rules,
+									 p->settings.rule_count, &p->error);
+	if (p->mappings[n] == NULL)
+		return p->error.status;
 	p->keys[n] = random_key();
 	p->configs[n] = (pen_destination_config){
 		.name = named->name,
 		.uri = named->uri,
-		.route = p->route,
+		.mapping = p->mappings[n],
 		.log = &p->log,
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
-		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
-		.batch_ms = (int) p->settings.batch_ms,
+		.batch_bytes_max = (size_t) options->batch_bytes_max,
+		.batch_ms = (int) options->batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
-		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
-		.allow_triggers = p->settings.allow_triggers != 0,
+		.connect_timeout_ms = (int) options->connect_timeout_ms,
+		.allow_triggers = options->allow_triggers != 0,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)
 		return p->error.status;
-	p->workers[n] = pen_worker_new(destination, &p->identity, &p->log, pen_receiver_wake, p);
+	p->workers[n] = pen_worker_new(destination, &p->identities[n], &p->log, pen_receiver_wake, p);
 	if (p->workers[n] == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	p->worker_count++;
@@ -106,7 +111,7 @@ check_kinds(penstock *p)
 static penstock_status
 create_parts(penstock *p)
 {
-	p->route = pen_route_new(p->settings.tables, &p->error);
+	p->route = pen_route_new(p->settings.each.tables, &p->error);
 	if (p->route == NULL)
 		return p->error.status;
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -144,7 +149,7 @@ open_destinations(penstock *p, bool afresh)
 static penstock_status
 connect_source(penstock *p)
 {
-	int timeout_ms = (int) p->settings.connect_timeout_ms;
+	int timeout_ms = (int) p->settings.each.connect_timeout_ms;
 
 	if (p->control == NULL)
 		p->control =
@@ -169,10 +174,15 @@ learn_identity(penstock *p)
 	identity->timeline = system->timeline;
 	identity->conninfo = p->settings.source;
 	identity->slot = p->settings.slot;
-	identity->connect_timeout_ms = (int) p->settings.connect_timeout_ms;
+	identity->connect_timeout_ms = (int) p->settings.each.connect_timeout_ms;
 	identity->sibling_keys = p->keys;
 	identity->sibling_count = p->worker_count;
 	pen_route_fingerprint(p->route, identity->fingerprint);
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		p->identities[i] = *identity;
+		pen_mapping_fingerprint(p->mappings[i], p->identities[i].fingerprint);
+	}
 	return PENSTOCK_OK;
 }
 
@@ -462,6 +472,11 @@ pen_receiver_close(penstock *p)
 	for (size_t i = 0; i < p->worker_count; i++)
 		pen_worker_free(p->workers[i]);
 	p->worker_count = 0;
+	for (size_t i = 0; i < PEN_SETTINGS_DESTINATIONS_MAX; i++)
+	{
+		pen_mapping_free(p->mappings[i]);
+		p->mappings[i] = NULL;
+	}
 	pen_stream_close(p->stream);
 	pen_control_close(p->control);
 	pen_assembler_free(p->assembler);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/queue.h"
 #include "event/lsn.h"
+#include "route/mapper.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS   15000
@@ -40,6 +41,7 @@ struct pen_worker
 	void (*wake)(void *);
 	void *wake_context;
 	pen_queue *queue;
+	pen_mapper *mapper; /* the thread's own; NULL: nothing is mapped */
 	pthread_t thread;
 	bool running;
 	atomic_bool quit;
@@ -86,6 +88,15 @@ pen_worker_new(pen_destination *destination, const pen_source_identity *source, 
 		return NULL;
 	}
 	worker->destination = destination;
+	if (destination->config->mapping != NULL)
+	{
+		worker->mapper = pen_mapper_new(destination->config->mapping);
+		if (worker->mapper == NULL)
+		{
+			pen_worker_free(worker);
+			return NULL;
+		}
+	}
 	worker->source = source;
 	worker->log = log;
 	worker->wake = wake;
@@ -112,6 +123,7 @@ pen_worker_free(pen_worker *worker)
 		worker->destination->kind->close(worker->destination);
 	worker->destination->kind->destroy(worker->destination);
 	pen_queue_free(worker->queue, release_item);
+	pen_mapper_free(worker->mapper);
 	pthread_mutex_destroy(&worker->lock);
 	free(worker);
 }
@@ -336,6 +348,17 @@ begin_stream(pen_worker *worker, const stream_start *stream, pen_error *error)
 	return status;
 }
 
+/* What this destination is to have of the event, which may be nothing. */
+static penstock_status
+hand_over(pen_worker *worker, const penstock_event *event, pen_error *error)
+{
+	if (worker->mapper != NULL && pen_mapper_map(worker->mapper, event, &event, error) < 0)
+		return error->status;
+	if (event == NULL)
+		return PENSTOCK_OK;
+	return worker->destination->kind->apply(worker->destination, event, &worker->position, error);
+}
+
 static penstock_status
 apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 {
@@ -351,8 +374,7 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 	else
 	{
 		worker->gathered = true;
-		status =
-			worker->destination->kind->apply(worker->destination, event, &worker->position, error);
+		status = hand_over(worker, event, error);
 	}
 	if (event->kind == PENSTOCK_COMMIT)
 	{
