@@ -361,6 +361,54 @@ forget_stream(penstock *p, uint64_t start_lsn)
 	p->finishing = p->stop_requested != 0;
 }
 
+/*
+ * The tables that somebody here wants, for the plugin to send no others; for free(), or NULL: all.
+ * In other encodings than UTF8 names may look different to the two sides.
+ */
+static char *
+wanted_tables(penstock *p)
+{
+	size_t most = p->worker_count + p->subscription_count + 1;
+	const pen_route **routes = calloc(most, sizeof(*routes));
+	char *patterns;
+	size_t count = 0;
+
+	if (routes == NULL || !pen_stream_identify(p->stream)->utf8)
+	{
+		free(routes);
+		return NULL;
+	}
+	for (size_t i = 0; i < p->worker_count; i++)
+		routes[count++] = pen_mapping_route(p->mappings[i]);
+	/* Who asks for begin and commit is told of every transaction of the run. */
+	for (size_t i = 0; i < p->subscription_count; i++)
+		routes[count++] = p->subscriptions[i].route;
+	patterns = pen_route_plugin_patterns(routes, count);
+	/* What the run does not take, nobody gets. */
+	if (patterns == NULL)
+	{
+		routes[0] = p->route;
+		patterns = pen_route_plugin_patterns(routes, 1);
+	}
+	free(routes);
+	return patterns;
+}
+
+static penstock_status
+start_stream(penstock *p, uint64_t from)
+{
+	char *tables = wanted_tables(p);
+	pen_stream_option options[4];
+	size_t count = 0;
+	penstock_status status;
+
+	if (tables != NULL)
+		options[count++] = (pen_stream_option){"include_tables", tables};
+	status = pen_stream_start(p->stream, p->slot, from, options, count, &p->error);
+	free(tables);
+	return status;
+}
+
 penstock_status
 pen_receiver_begin_stream(penstock *p)
 {
@@ -372,8 +420,7 @@ pen_receiver_begin_stream(penstock *p)
 	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 || provide_slot(p) < 0))
 		return p->error.status;
 	from = lowest_position(p);
-	if (pen_stream_start(p->stream, p->slot, from, &p->error) < 0 ||
-		pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
+	if (start_stream(p, from) < 0 || pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
 		pen_control_current_lsn(p->control, &current, &p->error) < 0)
 		return p->error.status;
 	if (check_positions(p, info.confirmed_lsn, current) < 0)

@@ -179,7 +179,7 @@ pen_setting_parse(const pen_setting *setting, const char *value, bool may_show, 
 			return parse_flag(setting, value, may_show, into, error);
 		case PEN_SETTING_CHOICE:
 			return parse_choice(setting, value, may_show, into, error);
-		case PEN_SETTING_INT:
+		case PEN_SETTING_NUMBER:
 		case PEN_SETTING_BYTES:
 		case PEN_SETTING_MS:
 			return parse_number(setting, value, may_show, into, error);

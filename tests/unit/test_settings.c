@@ -177,7 +177,7 @@ test_every_number_has_its_limits(void **state)
 		const int64_t *at = (const int64_t *) (base + s->offset);
 		char text[32];
 
-		if (s->type != PEN_SETTING_BYTES && s->type != PEN_SETTING_MS && s->type != PEN_SETTING_INT)
+		if (s->type != PEN_SETTING_BYTES && s->type != PEN_SETTING_MS && s->type != PEN_SETTING_NUMBER)
 			continue;
 		numbers++;
 		snprintf(text, sizeof(text), "%lld", (long long) s->min);
@@ -188,7 +188,7 @@ test_every_number_has_its_limits(void **state)
 		assert_int_equal(*at, s->max);
 		snprintf(text, sizeof(text), "%lld", (long long) s->max + 1);
 		refused(settings, s->name, text, "out of range");
-		if (s->type != PEN_SETTING_INT)
+		if (s->type != PEN_SETTING_NUMBER)
 			refused(settings, s->name, text, s->type == PEN_SETTING_MS ? " ms " : " bytes ");
 		if (s->min > 0)
 		{
@@ -503,7 +503,7 @@ static void
 test_a_number_has_no_unit(void **state)
 {
 	static const pen_setting number = {
-		.name = "jobs", .type = PEN_SETTING_INT, .min = 1, .max = 64};
+		.name = "jobs", .type = PEN_SETTING_NUMBER, .min = 1, .max = 64};
 	static const char *const bad[] = {"", "0", "65", "-1", "1kB", "1ms", "1.0", " 1", "x"};
 	int64_t value = 7;
 	pen_error error;
