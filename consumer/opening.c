@@ -186,6 +186,60 @@ learn_identity(penstock *p)
 	return PENSTOCK_OK;
 }
 
+/* The tables of the source. */
+typedef struct table_list
+{
+	pen_table_name *tables;
+	size_t count;
+} table_list;
+
+static bool
+take_table(const char *schema, const char *name, void *context)
+{
+	table_list *list = context;
+	pen_table_name *grown = realloc(list->tables, (list->count + 1) * sizeof(*grown));
+	pen_table_name copy = {strdup(schema), strdup(name)};
+
+	if (grown != NULL)
+		list->tables = grown;
+	if (grown == NULL || copy.schema == NULL || copy.name == NULL)
+	{
+		free((char *) copy.schema);
+		free((char *) copy.name);
+		return false;
+	}
+	grown[list->count++] = copy;
+	return true;
+}
+
+/* The mapping of each destination against the tables that there are now; of later ones it is seen
+ * when they come. */
+static penstock_status
+check_mappings(penstock *p)
+{
+	table_list list = {0};
+	penstock_status status = PENSTOCK_OK;
+
+	for (size_t i = 0; i < p->worker_count && status >= 0; i++)
+	{
+		if (!pen_mapping_has_rules(p->mappings[i]))
+			continue;
+		if (list.count == 0)
+			status = pen_control_each_table(p->control, take_table, &list, &p->error);
+		if (status >= 0)
+			status = pen_mapping_check_tables(p->mappings[i], list.tables, list.count, &p->error);
+		if (status < 0)
+			pen_error_context(&p->error, "destination %s", p->configs[i].name);
+	}
+	for (size_t i = 0; i < list.count; i++)
+	{
+		free((char *) list.tables[i].schema);
+		free((char *) list.tables[i].name);
+	}
+	free(list.tables);
+	return status;
+}
+
 /* After a reconnection: is this still the server that the destinations were checked against? */
 static penstock_status
 check_identity(penstock *p)
@@ -500,8 +554,9 @@ pen_receiver_open(penstock *p)
 		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 || create_parts(p) < 0)
 		return p->error.status;
 	p->identity.advisory_key = random_key();
-	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
-		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
+	if (connect_source(p) < 0 || learn_identity(p) < 0 || check_mappings(p) < 0 ||
+		open_destinations(p, false) < 0 || find_target(p) < 0 || provide_slot(p) < 0 ||
+		open_destinations(p, true) < 0)
 		return p->error.status;
 	if (begin_first_stream(p) < 0)
 		return p->error.status;

@@ -224,7 +224,7 @@ check_alone(pen_mapper *mapper, const pen_mapped *target, pen_error *error)
 		return PENSTOCK_OK;
 	}
 	return pen_error_set(error, PENSTOCK_E_CONFIG,
-						 "tables %s.%s and %s.%s would both be %s.%s here; a destination's table "
+						 "tables %s.%s and %s.%s would both be %s.%s there; a destination's table "
 						 "takes the rows of one: change `to` of one of them",
 						 e->source->schema, e->source->name, target->source->schema,
 						 target->source->name, target->relation->schema, target->relation->name);

@@ -292,6 +292,82 @@ consult_rules(resolution *r, const pen_mapping *mapping)
 	return check_names(r);
 }
 
+/* ---- all tables, by their names ---- */
+
+bool
+pen_mapping_has_rules(const pen_mapping *mapping)
+{
+	return mapping->rule_count > 0;
+}
+
+/* What a table is called at the destination, and at the source. */
+typedef struct called
+{
+	pen_table_name there;
+	const pen_table_name *here;
+} called;
+
+static int
+compare_called(const void *left, const void *right)
+{
+	const called *a = left;
+	const called *b = right;
+	int order = strcmp(a->there.schema, b->there.schema);
+
+	return order != 0 ? order : strcmp(a->there.name, b->there.name);
+}
+
+static penstock_status
+call(const pen_mapping *mapping, const pen_table_name *table, called *into, pen_error *error)
+{
+	penstock_relation relation = {.schema = table->schema, .name = table->name};
+	resolution r = {.source = &relation, .error = error};
+
+	for (size_t i = 0; i < mapping->rule_count; i++)
+	{
+		if (pen_route_takes(mapping->rules[i]->route, table->schema, table->name) &&
+			add_rule(&r, mapping->rules[i]) < 0)
+			return error->status;
+	}
+	*into = (called){*table, table};
+	if (r.to != NULL && r.to->schema != NULL)
+		into->there.schema = r.to->schema;
+	if (r.to != NULL && r.to->table != NULL)
+		into->there.name = r.to->table;
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_mapping_check_tables(const pen_mapping *mapping, const pen_table_name *tables, size_t count,
+						 pen_error *error)
+{
+	called *all = calloc(count + 1, sizeof(*all));
+	penstock_status status = PENSTOCK_OK;
+	size_t taken = 0;
+
+	if (all == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for the mapping of tables");
+	for (size_t i = 0; i < count && status >= 0; i++)
+	{
+		if (pen_mapping_takes(mapping, tables[i].schema, tables[i].name))
+			status = call(mapping, &tables[i], &all[taken++], error);
+	}
+	if (status >= 0)
+		qsort(all, taken, sizeof(*all), compare_called);
+	for (size_t i = 1; i < taken && status >= 0; i++)
+	{
+		if (compare_called(&all[i], &all[i - 1]) == 0)
+			status = pen_error_set(
+				error, PENSTOCK_E_CONFIG,
+				"tables %s.%s and %s.%s would both be %s.%s there; a destination's table takes the "
+				"rows of one: change `to` of one of them",
+				all[i - 1].here->schema, all[i - 1].here->name, all[i].here->schema,
+				all[i].here->name, all[i].there.schema, all[i].there.name);
+	}
+	free(all);
+	return status;
+}
+
 /* ---- the table as the destination sees it ---- */
 
 /* Positions in keys that lost a column, which only identities of FULL and primary keys that do not

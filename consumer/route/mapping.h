@@ -30,6 +30,21 @@ extern const pen_route *pen_mapping_route(const pen_mapping *mapping);
  * nothing else is said; equal for equal rules, whatever their order. */
 extern void pen_mapping_fingerprint(const pen_mapping *mapping, char fingerprint[17]);
 
+/* Is anything said of tables beside which are taken? */
+extern bool pen_mapping_has_rules(const pen_mapping *mapping);
+
+typedef struct pen_table_name
+{
+	const char *schema;
+	const char *name;
+} pen_table_name;
+
+/* Of all tables of the source: E_CONFIG when sections contradict each other over one that is
+ * taken, or two of them would be one at the destination. */
+extern penstock_status pen_mapping_check_tables(const pen_mapping *mapping,
+												const pen_table_name *tables, size_t count,
+												pen_error *error);
+
 /*
  * What becomes of a table that it takes. `relation` is how the destination sees it: other name,
  * columns left out or renamed; its number, oid and attnums stay. It is `source` itself where

@@ -175,6 +175,10 @@ bind_in(pen_where_bound *bound, const pen_node *node, pen_error *error)
 	if (bind_column(bound, node->left, error) < 0 ||
 		check_op(bound, node->left, PEN_OP_EQUAL, error) < 0)
 		return error->status;
+	/* PostgreSQL makes the values real for a list of several, but double precision for one. */
+	if (column_of(bound, node->left)->encoding == PEN_ENCODING_FLOAT4)
+		return refuse(bound, node->left->text,
+					  "is of type real, of which IN cannot be asked; use = and OR", error);
 	for (const pen_node *value = node->right; value != NULL; value = value->next)
 	{
 		if (bind_value(bound, value, node->left->text, bound_of(bound, node->left)->as, error) < 0)

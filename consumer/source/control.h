@@ -41,6 +41,13 @@ extern penstock_status pen_control_current_lsn(pen_control *control, uint64_t *l
 extern penstock_status pen_control_settled_lsn(pen_control *control, uint64_t *lsn,
 											   pen_error *error);
 
+/* Tell take of every table that holds rows, outside of system schemas. E_RETRY when it says false:
+ * no memory. */
+extern penstock_status pen_control_each_table(pen_control *control,
+											  bool (*take)(const char *schema, const char *name,
+														   void *context),
+											  void *context, pen_error *error);
+
 /* Print all logical slots through print, one call each. */
 extern penstock_status pen_control_list_slots(pen_control *control,
 											  void (*print)(const char *const *columns,

@@ -177,14 +177,18 @@ append_to_file($file, "[source]\nconninfo = " . uri($source) . "\n$memory");
 my $dump = "$PostgreSQL::Test::Utils::tmp_check/dump.jsonl";
 passes('memory tables are mapped when they are loaded', '--dump-tables', $dump);
 same_dump($target, 'crm', $dump, 'crm.people', 'loaded under other names');
-my $run = start_penstock('run', '--config', $file, '--dump-tables', $dump);
+my $run = start_penstock('run', '--config', $file, '--dump-tables', $dump, '--status-interval', '100ms');
 ok($run->wait_for_stderr(qr/streaming/), 'and follow');
 $source->safe_psql('postgres', q{
 	UPDATE shop.users SET age = age + 5;
 	UPDATE shop.users SET age = 1 WHERE id > 35;
 	UPDATE shop.big SET body = 'changed' WHERE id = 7;
 	DELETE FROM shop.users WHERE id = 20;});
+my $end = $source->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+ok($source->poll_query_until('postgres', "SELECT confirmed_flush_lsn >= '$end' FROM pg_replication_slots WHERE temporary"), 'to the end');
 is($run->finish('INT'), 0, 'until told to stop') or diag($run->stderr);
+my $followed = "$dump.followed";
+rename $dump, $followed;
 write_ini($mapping);
 in_step('the databases, too');
 passes('both', '--to', 'cache=memory:', '--dump-tables', $dump);
@@ -192,6 +196,7 @@ unlink $file;
 append_to_file($file, "[source]\nconninfo = " . uri($source) . "\n$memory");
 passes('memory again', '--dump-tables', $dump);
 same_dump($target, 'crm', $dump, 'crm.people', 'what was loaded is what the stream says');
+same_dump($target, 'crm', $followed, 'crm.people', 'and what was followed');
 unlike(slurp_file($dump), qr/"table":"users"|"note"/, 'and nothing else');
 
 # ---- what is refused ----
@@ -228,9 +233,14 @@ is_refused('a row that enters without all of it', "[table shop.*]\nto = crm.*\nd
 is_refused('a key that is left out', "[table shop.*]\nto = crm.*\ndestination = crm\n[table shop.orders]\ncolumns = id\ndestination = crm\n",
 	'INSERT INTO shop.orders VALUES (1, 2, 3); INSERT INTO shop.asked VALUES (99, 1)',
 	qr/table shop.orders: column "part" belongs to the key.*penstock.ini:\d+/, 2);
-is_refused('two tables in one', "[table shop.*]\nto = crm.big\ndestination = crm\n",
-	q{INSERT INTO shop.big VALUES (5, 'x'); INSERT INTO shop.asked VALUES (99, 1)},
-	qr/tables shop.big and shop.asked would both be crm.big/, 2);
+
+# ---- what is refused at the start, of all tables that there are ----
+
+write_ini("[table shop.*]\nto = crm.big\ndestination = crm\n");
+refuses('two tables in one', 2, qr/destination crm: tables shop.\w+ and shop.\w+ would both be crm.big there/, @run);
+write_ini("[table *.b*]\nwhere = id = 1\n[table *.*g]\nwhere = id = 2\n");
+refuses('two sections for one table', 2,
+	qr/table shop.big is meant by two sections that say different things of it: where at .*:9 and at .*:11/, @run);
 
 $_->stop for $source, $target;
 done_testing();

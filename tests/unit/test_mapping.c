@@ -520,6 +520,42 @@ test_two_tables_cannot_be_one(void **state)
 }
 
 static void
+test_all_tables_are_looked_at_by_name(void **state)
+{
+	static const pen_table_name tables[] = {{"crm", "people"},  {"crm", "users"},
+											{"other", "users"}, {"shop", "orders"},
+											{"shop", "users"},  {"penstock", "people"}};
+	fixture *f = *state;
+	pen_error error;
+
+	make_mapping(f, NULL);
+	assert_false(pen_mapping_has_rules(f->mapping));
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 6, &error), PENSTOCK_OK);
+	forget_mapping(f);
+	rule(f, "shop.users", "to", "crm.people", NULL);
+	make_mapping(f, NULL);
+	assert_true(pen_mapping_has_rules(f->mapping));
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 6, &error), PENSTOCK_E_CONFIG);
+	assert_non_null(strstr(error.text, "would both be crm.people"));
+	forget_mapping(f);
+	rule(f, "shop.users", "to", "crm.people", NULL);
+	make_mapping(f, "shop.*");
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 6, &error), PENSTOCK_OK);
+	forget_mapping(f);
+	rule(f, "*.*", "to", "all.*", NULL);
+	make_mapping(f, NULL);
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 2, &error), PENSTOCK_OK);
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 3, &error), PENSTOCK_E_CONFIG);
+	forget_mapping(f);
+	rule(f, "*.u*", "where", "id = 1", NULL);
+	rule(f, "s*.*", "where", "id = 2", NULL);
+	make_mapping(f, NULL);
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 4, &error), PENSTOCK_OK);
+	assert_int_equal(pen_mapping_check_tables(f->mapping, tables, 5, &error), PENSTOCK_E_CONFIG);
+	assert_non_null(strstr(error.text, "shop.users is meant by two sections"));
+}
+
+static void
 test_many_tables_are_found_again(void **state)
 {
 	fixture *f = *state;
@@ -940,6 +976,7 @@ main(void)
 		TEST(test_a_key_cannot_be_left_out),
 		TEST(test_columns_must_exist_and_names_must_differ),
 		TEST(test_two_tables_cannot_be_one),
+		TEST(test_all_tables_are_looked_at_by_name),
 		TEST(test_many_tables_are_found_again),
 		TEST(test_sections_that_contradict_each_other),
 		TEST(test_malformed_rules_are_refused),

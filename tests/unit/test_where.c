@@ -599,6 +599,7 @@ test_what_postgresql_might_see_differently_is_refused(void **state)
 	unfit("1 IN (1)", "not a column");
 	unfit("1 IS NULL", "a value stands");
 	unfit("id IN (1, 'x')", "a number");
+	unfit("f4 IN (0.5)", "use = and OR");
 	unfit("NOT (flag OR 5)", "a value stands");
 }
 
