@@ -13,7 +13,7 @@
 #include "destination/worker.h"
 #include "guard.h"
 #include "progress/progress.h"
-#include "route/route.h"
+#include "route/mapping.h"
 #include "source/control.h"
 #include "source/stream.h"
 #include "store/statedir.h"
@@ -47,6 +47,8 @@ struct penstock
 	pen_timeline_switch *history;
 	int64_t keys[PEN_SETTINGS_DESTINATIONS_MAX]; /* advisory locks of the destinations */
 	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
+	pen_mapping *mappings[PEN_SETTINGS_DESTINATIONS_MAX];
+	pen_source_identity identities[PEN_SETTINGS_DESTINATIONS_MAX]; /* with its own fingerprint */
 	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
 	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];          /* takes part in the stream that runs */
 	bool refused[PEN_SETTINGS_DESTINATIONS_MAX];      /* told to stop: takes part in nothing more */

@@ -44,10 +44,10 @@ pipeline_bytes(const pen_settings *settings)
 /* What waits for a destination. Only one that keeps its own position can be fed from disk: it can
  * tell what it has. A quarter of the memory is for one that is behind; the others need some too. */
 static pen_feed *
-new_feed(penstock *p, const pen_named_uri *named, const pen_destination_kind *kind)
+new_feed(penstock *p, const pen_named_destination *named, const pen_destination_kind *kind)
 {
 	pen_feed_options options = {
-		.spool = {.bytes_max = (uint64_t) p->settings.spool_bytes_max,
+		.spool = {.bytes_max = (uint64_t) named->options.spool_bytes_max,
 				  .wake = pen_receiver_wake,
 				  .wake_context = p},
 		.queue_bytes_max = (size_t) p->settings.memory_limit / 4,
@@ -74,7 +74,8 @@ new_feed(penstock *p, const pen_named_uri *named, const pen_destination_kind *ki
 static penstock_status
 add_worker(penstock *p, size_t n)
 {
-	const pen_named_uri *named = &p->settings.destinations[n];
+	const pen_named_destination *named = &p->settings.destinations[n];
+	const pen_destination_options *options = &named->options;
 	const pen_destination_kind *kind = pen_destination_find(named->uri);
 	pen_destination *destination;
 	pen_feed *feed;
@@ -84,19 +85,23 @@ add_worker(penstock *p, size_t n)
 							 "destination %s: unknown kind of URI \"%.*s…\"; memory:, stdout: and "
 							 "postgresql:// are known",
 							 named->name, (int) strcspn(named->uri, ":/@"), named->uri);
+	p->mappings[n] = pen_mapping_new(p->route, options->tables, named->name, p->settings.rules,
+									 p->settings.rule_count, &p->error);
+	if (p->mappings[n] == NULL)
+		return p->error.status;
 	p->keys[n] = random_key();
 	p->configs[n] = (pen_destination_config){
 		.name = named->name,
 		.uri = named->uri,
-		.route = p->route,
+		.mapping = p->mappings[n],
 		.log = &p->log,
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
-		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
-		.batch_ms = (int) p->settings.batch_ms,
+		.batch_bytes_max = (size_t) options->batch_bytes_max,
+		.batch_ms = (int) options->batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
-		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
-		.allow_triggers = p->settings.allow_triggers != 0,
+		.connect_timeout_ms = (int) options->connect_timeout_ms,
+		.allow_triggers = options->allow_triggers != 0,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)
@@ -107,7 +112,8 @@ add_worker(penstock *p, size_t n)
 		kind->destroy(destination);
 		return p->error.status;
 	}
-	p->workers[n] = pen_worker_new(destination, feed, &p->identity, &p->log, pen_receiver_wake, p);
+	p->workers[n] =
+		pen_worker_new(destination, feed, &p->identities[n], &p->log, pen_receiver_wake, p);
 	if (p->workers[n] == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	p->worker_count++;
@@ -143,7 +149,7 @@ check_kinds(penstock *p)
 static penstock_status
 create_parts(penstock *p)
 {
-	p->route = pen_route_new(p->settings.tables, &p->error);
+	p->route = pen_route_new(p->settings.each.tables, &p->error);
 	if (p->route == NULL)
 		return p->error.status;
 	p->state = pen_statedir_open(p->settings.state_dir, p->settings.slot, &p->error);
@@ -205,7 +211,7 @@ open_destinations(penstock *p, bool afresh)
 static penstock_status
 connect_source(penstock *p)
 {
-	int timeout_ms = (int) p->settings.connect_timeout_ms;
+	int timeout_ms = (int) p->settings.each.connect_timeout_ms;
 
 	if (p->control == NULL)
 		p->control =
@@ -230,11 +236,70 @@ learn_identity(penstock *p)
 	identity->timeline = system->timeline;
 	identity->conninfo = p->settings.source;
 	identity->slot = p->settings.slot;
-	identity->connect_timeout_ms = (int) p->settings.connect_timeout_ms;
+	identity->connect_timeout_ms = (int) p->settings.each.connect_timeout_ms;
 	identity->sibling_keys = p->keys;
 	identity->sibling_count = p->worker_count;
 	pen_route_fingerprint(p->route, identity->fingerprint);
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		p->identities[i] = *identity;
+		pen_mapping_fingerprint(p->mappings[i], p->identities[i].fingerprint);
+	}
 	return PENSTOCK_OK;
+}
+
+/* The tables of the source. */
+typedef struct table_list
+{
+	pen_table_name *tables;
+	size_t count;
+} table_list;
+
+static bool
+take_table(const char *schema, const char *name, void *context)
+{
+	table_list *list = context;
+	pen_table_name *grown = realloc(list->tables, (list->count + 1) * sizeof(*grown));
+	pen_table_name copy = {strdup(schema), strdup(name)};
+
+	if (grown != NULL)
+		list->tables = grown;
+	if (grown == NULL || copy.schema == NULL || copy.name == NULL)
+	{
+		free((char *) copy.schema);
+		free((char *) copy.name);
+		return false;
+	}
+	grown[list->count++] = copy;
+	return true;
+}
+
+/* The mapping of each destination against the tables that there are now; of later ones it is seen
+ * when they come. */
+static penstock_status
+check_mappings(penstock *p)
+{
+	table_list list = {0};
+	penstock_status status = PENSTOCK_OK;
+
+	for (size_t i = 0; i < p->worker_count && status >= 0; i++)
+	{
+		if (!pen_mapping_has_rules(p->mappings[i]))
+			continue;
+		if (list.count == 0)
+			status = pen_control_each_table(p->control, take_table, &list, &p->error);
+		if (status >= 0)
+			status = pen_mapping_check_tables(p->mappings[i], list.tables, list.count, &p->error);
+		if (status < 0)
+			pen_error_context(&p->error, "destination %s", p->configs[i].name);
+	}
+	for (size_t i = 0; i < list.count; i++)
+	{
+		free((char *) list.tables[i].schema);
+		free((char *) list.tables[i].name);
+	}
+	free(list.tables);
+	return status;
 }
 
 /* After a reconnection: is this still the server that the destinations were checked against? */
@@ -442,6 +507,54 @@ forget_stream(penstock *p, uint64_t start_lsn)
 	p->finishing = p->stop_requested != 0;
 }
 
+/*
+ * The tables that somebody here wants, for the plugin to send no others; for free(), or NULL: all.
+ * In other encodings than UTF8 names may look different to the two sides.
+ */
+static char *
+wanted_tables(penstock *p)
+{
+	size_t most = p->worker_count + p->subscription_count + 1;
+	const pen_route **routes = calloc(most, sizeof(*routes));
+	char *patterns;
+	size_t count = 0;
+
+	if (routes == NULL || !pen_stream_identify(p->stream)->utf8)
+	{
+		free(routes);
+		return NULL;
+	}
+	for (size_t i = 0; i < p->worker_count; i++)
+		routes[count++] = pen_mapping_route(p->mappings[i]);
+	/* Who asks for begin and commit is told of every transaction of the run. */
+	for (size_t i = 0; i < p->subscription_count; i++)
+		routes[count++] = p->subscriptions[i].route;
+	patterns = pen_route_plugin_patterns(routes, count);
+	/* What the run does not take, nobody gets. */
+	if (patterns == NULL)
+	{
+		routes[0] = p->route;
+		patterns = pen_route_plugin_patterns(routes, 1);
+	}
+	free(routes);
+	return patterns;
+}
+
+static penstock_status
+start_stream(penstock *p, uint64_t from)
+{
+	char *tables = wanted_tables(p);
+	pen_stream_option options[4];
+	size_t count = 0;
+	penstock_status status;
+
+	if (tables != NULL)
+		options[count++] = (pen_stream_option){"include_tables", tables};
+	status = pen_stream_start(p->stream, p->slot, from, options, count, &p->error);
+	free(tables);
+	return status;
+}
+
 penstock_status
 pen_receiver_begin_stream(penstock *p)
 {
@@ -454,8 +567,7 @@ pen_receiver_begin_stream(penstock *p)
 		return p->error.status;
 	pen_survey_check_spools(p);
 	from = lowest_position(p);
-	if (pen_stream_start(p->stream, p->slot, from, &p->error) < 0 ||
-		pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
+	if (start_stream(p, from) < 0 || pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
 		pen_control_current_lsn(p->control, &current, &p->error) < 0)
 		return p->error.status;
 	if (check_positions(p, info.confirmed_lsn, current) < 0)
@@ -535,8 +647,9 @@ pen_receiver_open(penstock *p)
 		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 || create_parts(p) < 0)
 		return p->error.status;
 	p->identity.advisory_key = random_key();
-	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
-		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
+	if (connect_source(p) < 0 || learn_identity(p) < 0 || check_mappings(p) < 0 ||
+		open_destinations(p, false) < 0 || find_target(p) < 0 || provide_slot(p) < 0 ||
+		open_destinations(p, true) < 0)
 		return p->error.status;
 	if (begin_first_stream(p) < 0)
 		return p->error.status;
@@ -554,6 +667,11 @@ pen_receiver_close(penstock *p)
 	for (size_t i = 0; i < p->worker_count; i++)
 		pen_worker_free(p->workers[i]);
 	p->worker_count = 0;
+	for (size_t i = 0; i < PEN_SETTINGS_DESTINATIONS_MAX; i++)
+	{
+		pen_mapping_free(p->mappings[i]);
+		p->mappings[i] = NULL;
+	}
 	pen_stream_close(p->stream);
 	pen_control_close(p->control);
 	pen_assembler_free(p->assembler);

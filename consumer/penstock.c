@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/file.h"
 #include "destination/memory/memory.h"
 #include "follower.h"
 #include "receiver.h"
@@ -54,11 +55,24 @@ penstock_error(const penstock *p)
 	return p->error.text;
 }
 
+/* Of a file there may be many problems; the error has room for one. */
+static void
+log_problem(void *context, penstock_log_level level, const char *text)
+{
+	const penstock *p = context;
+
+	pen_log_write(&p->log, level, "config", "%s", text);
+}
+
 penstock_status
 penstock_set(penstock *p, const char *name, const char *value)
 {
+	const pen_setting *setting = pen_setting_find(name);
+
 	pen_error_clear(&p->error);
-	return pen_settings_set(&p->settings, name, value, &p->error);
+	if (setting != NULL && setting->type == PEN_SETTING_FILE)
+		return pen_file_load(&p->settings, value, log_problem, p, &p->error);
+	return pen_settings_set(&p->settings, name, value, PEN_FROM_CALLER, &p->error);
 }
 
 void

@@ -3,8 +3,6 @@
  * stream begins anew, at what it has. */
 #include "survey.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 #include "event/lsn.h"
 
@@ -200,7 +198,7 @@ look_at_disk(penstock *p, size_t i, const pen_feed_state *state)
 									: "its spool is full%s",
 					  state->failed ? state->error.text : "");
 	p->spool_failed[i] = bad;
-	if (strcmp(p->settings.on_full, "detach") != 0)
+	if (p->settings.destinations[i].options.on_full != PEN_ON_FULL_DETACH)
 		return;
 	if (state->full)
 		detach(p, i, "its spool is full (spool-bytes-max)");

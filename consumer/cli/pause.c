@@ -254,7 +254,7 @@ parse_options(arguments *a, int argc, char **argv)
 			return 3;
 		}
 		else if (pen_settings_set(&a->settings, pen_setting_table[c - PEN_CLI_SETTING].name, optarg,
-								  &error) < 0)
+								  PEN_FROM_CALLER, &error) < 0)
 			return complain(a, error.text);
 	}
 	if (argc - optind > (a->verb->takes_name ? 1 : 0))

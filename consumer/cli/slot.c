@@ -30,7 +30,7 @@ with_stream(const pen_settings *settings, bool create, pen_error *error)
 
 	if (settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "which slot? Say --slot=NAME");
-	stream = pen_stream_open(settings->source, (int) settings->connect_timeout_ms, error);
+	stream = pen_stream_open(settings->source, (int) settings->each.connect_timeout_ms, error);
 	if (stream == NULL)
 		return error->status;
 	status = create ? pen_stream_create_slot(stream, settings->slot, false, &lsn, error)
@@ -58,7 +58,7 @@ list_slots(const pen_settings *settings, pen_error *error)
 	static const char *const head[] = {"SLOT",      "PLUGIN",   "DATABASE", "STATE",
 									   "CONFIRMED", "RETAINED", "WAL"};
 	pen_control *control =
-		pen_control_open(settings->source, (int) settings->connect_timeout_ms, 0, error);
+		pen_control_open(settings->source, (int) settings->each.connect_timeout_ms, 0, error);
 	penstock_status status;
 
 	if (control == NULL)
@@ -102,7 +102,7 @@ parse_options(pen_settings *settings, int argc, char **argv)
 		if (c < PEN_CLI_SETTING)
 			break;
 		if (pen_settings_set(settings, pen_setting_table[c - PEN_CLI_SETTING].name, optarg,
-							 &error) < 0)
+							 PEN_FROM_CALLER, &error) < 0)
 		{
 			fprintf(stderr, "penstock slot: %s\n", error.text);
 			return 3;

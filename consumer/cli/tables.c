@@ -93,7 +93,7 @@ parse_options(pen_settings *settings, int argc, char **argv, bool *as_json)
 		else if (c < PEN_CLI_SETTING)
 			break;
 		else if (pen_settings_set(settings, pen_setting_table[c - PEN_CLI_SETTING].name, optarg,
-								  &error) < 0)
+								  PEN_FROM_CALLER, &error) < 0)
 		{
 			fprintf(stderr, "penstock tables: %s\n", error.text);
 			return 3;

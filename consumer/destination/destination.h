@@ -14,7 +14,9 @@ typedef struct pen_destination_config
 {
 	const char *name;
 	const char *uri;
-	const struct pen_route *route; /* which tables it takes: route/route.h */
+	/* Which tables it takes, and as what: route/mapping.h; NULL: all, as they are. The worker has
+	 * applied it to the events that it hands over. */
+	const struct pen_mapping *mapping;
 	const pen_log *log;
 	int64_t advisory_key;      /* to be held as a session lock in a destination database */
 	size_t pipeline_bytes_max; /* sent and not yet answered */

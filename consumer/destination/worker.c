@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "event/lsn.h"
+#include "route/mapper.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS   15000
@@ -32,6 +33,7 @@ struct pen_worker
 	void (*wake)(void *);
 	void *wake_context;
 	pen_feed *feed;
+	pen_mapper *mapper; /* the thread's own; NULL: nothing is mapped */
 	pthread_t thread;
 	bool running;
 	atomic_bool quit;
@@ -73,6 +75,15 @@ pen_worker_new(pen_destination *destination, pen_feed *feed, const pen_source_id
 	}
 	worker->destination = destination;
 	worker->feed = feed;
+	if (destination->config->mapping != NULL)
+	{
+		worker->mapper = pen_mapper_new(destination->config->mapping);
+		if (worker->mapper == NULL)
+		{
+			pen_worker_free(worker);
+			return NULL;
+		}
+	}
 	worker->source = source;
 	worker->log = log;
 	worker->wake = wake;
@@ -99,6 +110,7 @@ pen_worker_free(pen_worker *worker)
 		worker->destination->kind->close(worker->destination);
 	worker->destination->kind->destroy(worker->destination);
 	pen_feed_free(worker->feed);
+	pen_mapper_free(worker->mapper);
 	pthread_mutex_destroy(&worker->lock);
 	free(worker);
 }
@@ -444,6 +456,17 @@ resume(pen_worker *worker, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+/* What this destination is to have of the event, which may be nothing. */
+static penstock_status
+hand_over(pen_worker *worker, const penstock_event *event, pen_error *error)
+{
+	if (worker->mapper != NULL && pen_mapper_map(worker->mapper, event, &event, error) < 0)
+		return error->status;
+	if (event == NULL)
+		return PENSTOCK_OK;
+	return worker->destination->kind->apply(worker->destination, event, &worker->position, error);
+}
+
 static penstock_status
 apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 {
@@ -469,8 +492,7 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 	else
 	{
 		worker->gathered = true;
-		status =
-			worker->destination->kind->apply(worker->destination, event, &worker->position, error);
+		status = hand_over(worker, event, error);
 	}
 	if (event->kind == PENSTOCK_COMMIT)
 	{

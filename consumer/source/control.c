@@ -260,6 +260,29 @@ pen_control_receive(pen_control *control, pen_control_reply *reply, pen_error *e
 }
 
 penstock_status
+pen_control_each_table(pen_control *control,
+					   bool (*take)(const char *schema, const char *name, void *context),
+					   void *context, pen_error *error)
+{
+	PGresult *result = pen_pq_query(
+		control->conn,
+		"SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
+		"JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+		"WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname "
+		"<> 'information_schema' ORDER BY 1, 2",
+		0, NULL, error);
+	bool taken = true;
+
+	if (result == NULL)
+		return pen_error_context(error, "source: listing its tables");
+	for (int row = 0; taken && row < PQntuples(result); row++)
+		taken = take(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1), context);
+	PQclear(result);
+	return taken ? PENSTOCK_OK
+				 : pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for the source's tables");
+}
+
+penstock_status
 pen_control_list_slots(pen_control *control,
 					   void (*print)(const char *const *columns, void *context), void *context,
 					   pen_error *error)

@@ -71,6 +71,12 @@ extern bool pen_control_is_asked(const pen_control *control);
  * is the question's, which stands in *reply. */
 extern penstock_status pen_control_receive(pen_control *control, pen_control_reply *reply,
 										   pen_error *error);
+/* Tell take of every table that holds rows, outside of system schemas. E_RETRY when it says false:
+ * no memory. */
+extern penstock_status pen_control_each_table(pen_control *control,
+											  bool (*take)(const char *schema, const char *name,
+														   void *context),
+											  void *context, pen_error *error);
 
 /* Print all logical slots through print, one call each. */
 extern penstock_status pen_control_list_slots(pen_control *control,

@@ -64,7 +64,8 @@ extern "C"
 	/*
  * Set an option by its name, before penstock_open. The names are those of `penstock run --help`
  * with - or _ between words; the value is text as on the command line. `to` may be set several
- * times. PENSTOCK_E_CONFIG: unknown name or malformed value.
+ * times. `config` reads a penstock.ini at once; what is set otherwise, before or after, wins, and
+ * all that is wrong in it is logged. PENSTOCK_E_CONFIG: unknown name or malformed value.
  */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_set(penstock *p, const char *name,
 																  const char *value);
