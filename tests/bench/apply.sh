@@ -52,7 +52,8 @@ targets()
 make_base()
 {
 	sql "$destination" 'CREATE DATABASE base'
-	pg_dump --no-publications -n public "$source" | psql -X -q -v ON_ERROR_STOP=1 -d "$(db_uri base)" >/dev/null
+	pg_dump --no-publications -n public "$source" | sed "/^CREATE SCHEMA public;$/d" |
+		psql -X -q -v ON_ERROR_STOP=1 -d "$(db_uri base)" >/dev/null
 	sql "$(db_uri base)" 'VACUUM ANALYZE'
 }
 
@@ -149,8 +150,8 @@ catch_up()
 	for db; do
 		new_db "$db"
 	done
+	restart_destination "$system"
 	prepare "$system" "$@"
-	sql "$destination" CHECKPOINT
 	begin_waiting "$@"
 	from=$(now)
 	start "$system" "$@"
@@ -232,7 +233,7 @@ destination_floor()
 {
 	local from to
 	new_db floor
-	sql "$destination" CHECKPOINT
+	restart_destination floor
 	from=$(now)
 	psql -X -q -1 -v ON_ERROR_STOP=1 -d "$(db_uri floor)" -f "$TMPDIR/floor.sql" >/dev/null
 	to=$(now)
@@ -300,6 +301,7 @@ attach()
 	drop_db base
 	make_base
 	new_db "$2"
+	restart_destination "$1"
 	prepare "$1" "$2"
 	marker=$((marker + 1))
 	begin_waiting "$2"

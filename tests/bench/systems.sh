@@ -20,17 +20,32 @@ conninfo()
 	echo "host=$TMPDIR/$1 user=postgres dbname=$2"
 }
 
+has_pglogical()
+{
+	[ -e "$("$PG_CONFIG" --pkglibdir)/pglogical.so" ]
+}
+
 start_servers()
 {
 	local preload=
-	[ ! -e "$("$PG_CONFIG" --pkglibdir)/pglogical.so" ] || preload="shared_preload_libraries = 'pglogical'"
+	! has_pglogical || preload="shared_preload_libraries = 'pglogical'"
 	server_start source "$(bench_settings)" "$preload" 'max_replication_slots = 20' 'max_wal_senders = 20' \
 		'max_worker_processes = 20' 'max_connections = 60'
-	server_start destination "$(bench_settings)" "$preload" 'max_replication_slots = 20' \
+	server_start destination "$(bench_settings)" 'max_replication_slots = 20' \
 		'max_worker_processes = 20' 'max_logical_replication_workers = 12' 'wal_retrieve_retry_interval = 10ms'
 	source=$(server_uri source postgres)
 	destination=$(server_uri destination postgres)
 	major=$(($(sql "$source" 'SHOW server_version_num') / 10000))
+}
+
+# restart_destination SYSTEM: so that each begins with the same server. pglogical is loaded for itself
+# only: its supervisor does not answer those who wait for all processes, as DROP DATABASE does.
+restart_destination()
+{
+	local option=
+	[ "$1" != pglogical ] || option='-c shared_preload_libraries=pglogical'
+	server_stop destination
+	pg_ctl -D "$TMPDIR/destination" -l "$TMPDIR/destination.log" -o "$option" -w -s start 3>&-
 }
 
 is_offered()
@@ -38,7 +53,7 @@ is_offered()
 	case $1 in
 	penstock | builtin) ;;
 	builtin-parallel) [ "$major" -ge 16 ] ;;
-	pglogical) [ -e "$("$PG_CONFIG" --pkglibdir)/pglogical.so" ] ;;
+	pglogical) has_pglogical ;;
 	pgcopydb) command -v pgcopydb >/dev/null ;;
 	*) fail "unknown system $1" ;;
 	esac
@@ -60,7 +75,11 @@ offered()
 # publish: what each system is told of the source's tables, before slot `start`
 publish()
 {
-	sql "$source" 'CREATE PUBLICATION bench FOR ALL TABLES'
+	psql -X -q -v ON_ERROR_STOP=1 -d "$source" <<-'END'
+	SELECT 'CREATE PUBLICATION bench FOR TABLE ' || string_agg(oid::regclass::text, ', ')
+	FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+	\gexec
+	END
 	case $systems in
 	*pglogical*)
 		sql "$source" 'SET client_min_messages = warning; CREATE EXTENSION pglogical'
@@ -162,7 +181,7 @@ finish_builtin()
 	for db; do
 		sql "$(db_uri "$db")" "ALTER SUBSCRIPTION run_$db DISABLE"
 		wait_for_release "run_$db"
-		sql "$(db_uri "$db")" "SET client_min_messages = warning; DROP SUBSCRIPTION run_$db"
+		PGOPTIONS='-c client_min_messages=warning' sql "$(db_uri "$db")" "DROP SUBSCRIPTION run_$db"
 	done
 }
 
@@ -206,6 +225,7 @@ finish_pglogical()
 	sql "$uri" "SET client_min_messages = error; SELECT pglogical.drop_subscription('bench')" >/dev/null
 	sql "$uri" "SET client_min_messages = error; DROP EXTENSION pglogical CASCADE"
 	[ -z "$(sql "$source" "SELECT 1 FROM pg_replication_slots WHERE slot_name = '$slot'")" ] || drop_slot "$slot"
+	restart_destination none
 }
 
 # ---- any ----
