@@ -142,7 +142,8 @@ note_cpu()
 
 # ---- a backlog ----
 
-# catch_up SECTION SYSTEM DB...: sets seconds, empty when it did not arrive in time
+# catch_up SECTION SYSTEM DB...: sets seconds, empty when it did not arrive in time. as= is what its
+# figures are called instead of by the system.
 catch_up()
 {
 	local section=$1 system=$2 from db
@@ -158,8 +159,8 @@ catch_up()
 	seconds=
 	if end_waiting "$@"; then
 		seconds=$(difference "$from" "$arrived")
-		note "$section" "$system" seconds "$seconds"
-		note_cpu "$section" "$system" "$@"
+		note "$section" "${as:-$system}" seconds "$seconds"
+		note_cpu "$section" "${as:-$system}" "$@"
 	else
 		echo "$section: $system had not caught up after $limit_s s"
 	fi
@@ -317,7 +318,8 @@ detach()
 	drop_db "$2"
 }
 
-# for_each_live COMMAND: run it with each system attached as database `run`, in turns
+# for_each_live COMMAND [TABLE]: run it with each system attached as database `run`, in turns, after
+# TABLE was emptied
 for_each_live()
 {
 	local run system
@@ -325,6 +327,7 @@ for_each_live()
 	for run in $(seq "$runs"); do
 		for system in $(in_turn "$run" $systems); do
 			[ "$system" != pgcopydb ] || continue
+			[ -z "${2:-}" ] || sql "$source" "TRUNCATE $2"
 			attach "$system" run
 			"$1" "$system"
 			sums "$source" >"$TMPDIR/sums.source"
@@ -402,7 +405,7 @@ insert_with_marker()
 {
 	marker=$((marker + 1))
 	begin_waiting "${@:2}"
-	psql -X -q -1 -v ON_ERROR_STOP=1 -d "$source" -c 'TRUNCATE narrow' -c "INSERT INTO narrow $(narrow_rows 1 "$1")" \
+	psql -X -q -1 -v ON_ERROR_STOP=1 -d "$source" -c "INSERT INTO narrow $(narrow_rows 1 "$1")" \
 		-c "INSERT INTO bench_marker VALUES ($marker)"
 	committed=$(now)
 }
@@ -419,7 +422,7 @@ large()
 {
 	small_work_mem
 	set_up create W1
-	for_each_live load_large
+	for_each_live load_large narrow
 	tear_down destroy W1
 	reset_work_mem
 	show large "A transaction of $(grouped "$(scaled 1000000)") rows on a live stream: from its COMMIT to visible" \
@@ -444,7 +447,8 @@ huge_postgres()
 start_memory()
 {
 	# shellcheck disable=SC2086
-	"$PENSTOCK" run --quiet --source "$source" --slot run_penstock --status-interval 100ms --to memory: \
+	"$PENSTOCK" run --quiet --source "$source" --slot run_penstock --status-interval 100ms \
+		--tables 'public.*' --to memory: \
 		${PENSTOCK_BENCH_OPTIONS:-} >"$TMPDIR/penstock.log" 2>&1 3>&- &
 	penstock=$!
 }
@@ -509,7 +513,7 @@ huge()
 # cost SECTION NAME CHANGES: the runs, and what decoding alone takes
 cost()
 {
-	local run
+	local run as=$2
 	for run in $(seq "$runs"); do
 		catch_up "$1" penstock run
 		[ -n "$seconds" ] || continue
@@ -563,8 +567,8 @@ tables()
 # load_by SIZE TOTAL: transactions of SIZE inserts
 load_by()
 {
-	sql "$source" "DO \$\$ BEGIN FOR first IN 1..$2 BY $1 LOOP
-		INSERT INTO narrow SELECT i, i % 100, 'payload of row ' || i FROM generate_series(first, first + $1 - 1) i;
+	sql "$source" "DO \$\$ BEGIN FOR lowest IN 1..$2 BY $1 LOOP
+		INSERT INTO narrow SELECT i, i % 100, 'payload of row ' || i FROM generate_series(lowest, lowest + $1 - 1) i;
 		COMMIT; END LOOP; END \$\$"
 }
 

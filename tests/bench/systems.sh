@@ -29,10 +29,12 @@ start_servers()
 {
 	local preload=
 	! has_pglogical || preload="shared_preload_libraries = 'pglogical'"
-	server_start source "$(bench_settings)" "$preload" 'max_replication_slots = 20' 'max_wal_senders = 20' \
+	# A commit is flushed, and so sent, when it returns, not when the WAL writer comes by.
+	server_start source "$(bench_settings)" "$preload" 'synchronous_commit = on' 'max_replication_slots = 20' 'max_wal_senders = 20' \
 		'max_worker_processes = 20' 'max_connections = 60'
 	server_start destination "$(bench_settings)" 'max_replication_slots = 20' \
-		'max_worker_processes = 20' 'max_logical_replication_workers = 12' 'wal_retrieve_retry_interval = 10ms'
+		'max_worker_processes = 20' 'max_logical_replication_workers = 12' 'wal_retrieve_retry_interval = 10ms' \
+		'max_sync_workers_per_subscription = 2'
 	source=$(server_uri source postgres)
 	destination=$(server_uri destination postgres)
 	major=$(($(sql "$source" 'SHOW server_version_num') / 10000))
@@ -132,7 +134,7 @@ start_penstock()
 		to+=(--to "$db=$(db_uri "$db")")
 	done
 	# shellcheck disable=SC2086
-	"$PENSTOCK" run --quiet --source "$source" --slot run_penstock "${to[@]}" ${PENSTOCK_BENCH_OPTIONS:-} \
+	"$PENSTOCK" run --quiet --source "$source" --slot run_penstock --tables 'public.*' "${to[@]}" ${PENSTOCK_BENCH_OPTIONS:-} \
 		>"$TMPDIR/penstock.log" 2>&1 3>&- &
 	penstock=$!
 }
