@@ -128,10 +128,11 @@ end_waiting()
 	return "$status"
 }
 
-# note_cpu SECTION SYSTEM DB...
+# note_cpu SECTION SYSTEM DB... : but of pgcopydb, whose processes have ended by then
 note_cpu()
 {
 	local db pids=$penstock
+	[ "$2" != pgcopydb ] || return 0
 	note "$1" "$2" cpu_source "$(cpu_of $(senders))"
 	for db in "${@:3}"; do
 		pids="$pids $(appliers "$db" | paste -sd' ')"
@@ -263,14 +264,11 @@ backlog()
 	floor_script "$1" >"$TMPDIR/floor.sql"
 	for run in $(seq "$runs"); do
 		for system in $(in_turn "$run" $systems); do
-			[ "$system" = pgcopydb ] || catch_up "$1" "$system" run
+			catch_up "$1" "$system" run
 		done
 		note "$1" floor:decode seconds "$(decode_floor "$end")"
 		note "$1" floor:dest seconds "$(destination_floor)"
 	done
-	case $systems in
-	*pgcopydb*) try_pgcopydb "$1" ;;
-	esac
 	tear_down destroy "$1"
 	rm -f "$TMPDIR"/*.copy
 	show "$1" "$1: $(describe "$1"); medians of $runs runs" seconds cpu_source cpu_dest peak_mb
@@ -585,13 +583,6 @@ transactions()
 		tear_down destroy W1
 	done
 	show transactions "Transactions of so many inserts, a million changes or one transaction (SCALE=$scale)" us_a_change decode_us
-}
-
-# ---- pgcopydb: what it is asked for is what its manual says, and it is not waited for as long ----
-
-try_pgcopydb()
-{
-	:
 }
 
 for workload; do

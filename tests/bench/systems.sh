@@ -31,10 +31,10 @@ start_servers()
 	! has_pglogical || preload="shared_preload_libraries = 'pglogical'"
 	# A commit is flushed, and so sent, when it returns, not when the WAL writer comes by.
 	server_start source "$(bench_settings)" "$preload" 'synchronous_commit = on' 'max_replication_slots = 20' 'max_wal_senders = 20' \
-		'max_worker_processes = 20' 'max_connections = 60'
+		'max_worker_processes = 20' 'max_connections = 60' 'max_locks_per_transaction = 512'
 	server_start destination "$(bench_settings)" 'max_replication_slots = 20' \
 		'max_worker_processes = 20' 'max_logical_replication_workers = 12' 'wal_retrieve_retry_interval = 10ms' \
-		'max_sync_workers_per_subscription = 2'
+		'max_sync_workers_per_subscription = 2' 'max_locks_per_transaction = 512'
 	source=$(server_uri source postgres)
 	destination=$(server_uri destination postgres)
 	major=$(($(sql "$source" 'SHOW server_version_num') / 10000))
@@ -230,6 +230,41 @@ finish_pglogical()
 	restart_destination none
 }
 
+# ---- pgcopydb: prefetches into files, makes SQL of them, and runs that; files are taken when they are
+# full, so that it is only ever in step at an LSN that it was told of: $end ----
+
+pgcopydb_in()
+{
+	local db=$1
+	shift
+	"$@" --source "$source" --target "$(db_uri "$db")" --dir "$TMPDIR/pgcopydb.dir" \
+		--slot-name run_pgcopydb --origin run_pgcopydb --resume --not-consistent >>"$TMPDIR/pgcopydb.log" 2>&1 3>&-
+}
+
+prepare_pgcopydb()
+{
+	make_slot run_pgcopydb wal2json
+	: >"$TMPDIR/pgcopydb.log"
+	# What it leaves out where the slot is there already.
+	sql "$source" "CREATE SCHEMA pgcopydb; CREATE TABLE pgcopydb.sentinel(startpos pg_lsn, endpos pg_lsn,
+		apply bool, write_lsn pg_lsn, flush_lsn pg_lsn, replay_lsn pg_lsn);
+		INSERT INTO pgcopydb.sentinel SELECT confirmed_flush_lsn, '0/0', true, '0/0', '0/0', '0/0'
+		FROM pg_replication_slots WHERE slot_name = 'run_pgcopydb'"
+	pgcopydb_in "$1" pgcopydb stream setup || fail "pgcopydb: $(tail -n 3 "$TMPDIR/pgcopydb.log")"
+}
+
+finish_pgcopydb()
+{
+	kill -TERM "$pgcopydb" 2>/dev/null || true
+	wait "$pgcopydb" || true
+	drop_slot run_pgcopydb
+	sql "$(db_uri "$1")" "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+		WHERE datname = '$1' AND pid <> pg_backend_pid()" >/dev/null
+	sql "$(db_uri "$1")" "SELECT pg_replication_origin_drop('run_pgcopydb')" >/dev/null
+	PGOPTIONS='-c client_min_messages=warning' sql "$source" 'DROP SCHEMA IF EXISTS pgcopydb CASCADE'
+	rm -rf "$TMPDIR/pgcopydb.dir" "$TMPDIR/pgcopydb"
+}
+
 # ---- any ----
 
 prepare()
@@ -238,6 +273,7 @@ prepare()
 	penstock) make_slot run_penstock penstock ;;
 	builtin*) prepare_builtin "$@" ;;
 	pglogical) prepare_pglogical "$2" ;;
+	pgcopydb) prepare_pgcopydb "$2" ;;
 	esac
 }
 
@@ -247,6 +283,10 @@ start()
 	penstock) start_penstock "${@:2}" ;;
 	builtin*) start_builtin "${@:2}" ;;
 	pglogical) sql "$(db_uri "$2")" "SELECT pglogical.alter_subscription_enable('bench', true)" >/dev/null ;;
+	pgcopydb)
+		pgcopydb_in "$2" pgcopydb follow --endpos "$end" &
+		pgcopydb=$!
+		;;
 	esac
 }
 
@@ -256,5 +296,6 @@ finish()
 	penstock) stop_penstock && drop_slot run_penstock ;;
 	builtin*) finish_builtin "${@:2}" ;;
 	pglogical) finish_pglogical "$2" ;;
+	pgcopydb) finish_pgcopydb "$2" ;;
 	esac
 }
