@@ -182,7 +182,8 @@ replay_capture(replay *r, pen_memory_store *store, const uint8_t *data, size_t s
 	pen_wire_reader_init(&reader, data, size);
 	while (pen_wire_more(&reader))
 	{
-		pen_chunk *chunk = pen_chunk_new(NULL, 0, NULL);
+		size_t left = (size_t) (reader.end - reader.pos);
+		pen_chunk *chunk = pen_chunk_new(NULL, left < CHUNK_MAX ? left : CHUNK_MAX, NULL);
 
 		if (chunk == NULL)
 			die("out of memory");
