@@ -7,7 +7,7 @@
 
 #define BUCKETS_IN_PIECE 4096u
 #define BUCKETS_FIRST    16u
-/* Rows a bucket: each step in a chain is a cache miss, each bucket costs four bytes. */
+/* Rows a bucket: each step in a chain is a cache miss, each bucket costs eight bytes. */
 #define BUCKET_FILL    2u
 #define DIRECTORY_SIZE 16u
 
@@ -143,7 +143,7 @@ cell_of(const pen_heap *heap, uint32_t row)
 
 /* ---- the index ---- */
 
-static inline uint32_t *
+static inline pen_bucket *
 bucket_of(const pen_heap *heap, uint32_t hash)
 {
 	uint32_t n = hash & heap->bucket_mask;
@@ -153,11 +153,25 @@ bucket_of(const pen_heap *heap, uint32_t hash)
 	return &heap->buckets[n / BUCKETS_IN_PIECE][n % BUCKETS_IN_PIECE];
 }
 
+/* Of the hash's other end than the one that chooses the bucket. */
+static inline uint32_t
+trace_of(uint32_t hash)
+{
+	return UINT32_C(1) << (hash >> 27);
+}
+
+static void
+empty_buckets(pen_bucket *buckets, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		buckets[i] = (pen_bucket){.first = PEN_NO_ROW};
+}
+
 static bool
 add_piece(pen_heap *heap, uint32_t size)
 {
 	uint32_t count = piece_count(heap->bucket_count);
-	uint32_t **buckets = realloc(heap->buckets, (count + 1) * sizeof(*buckets));
+	pen_bucket **buckets = realloc(heap->buckets, (count + 1) * sizeof(*buckets));
 
 	if (buckets == NULL)
 		return false;
@@ -165,7 +179,7 @@ add_piece(pen_heap *heap, uint32_t size)
 	buckets[count] = malloc(size * sizeof(**buckets));
 	if (buckets[count] == NULL)
 		return false;
-	memset(buckets[count], 0xff, size * sizeof(**buckets));
+	empty_buckets(buckets[count], size);
 	heap->bytes += size * sizeof(**buckets) + sizeof(*buckets);
 	return true;
 }
@@ -175,14 +189,24 @@ static bool
 grow_first_piece(pen_heap *heap)
 {
 	uint32_t size = heap->bucket_count * 2;
-	uint32_t *piece = realloc(heap->buckets[0], size * sizeof(*piece));
+	pen_bucket *piece = realloc(heap->buckets[0], size * sizeof(*piece));
 
 	if (piece == NULL)
 		return false;
-	memset(piece + heap->bucket_count, 0xff, heap->bucket_count * sizeof(*piece));
+	empty_buckets(piece + heap->bucket_count, heap->bucket_count);
 	heap->bytes += heap->bucket_count * sizeof(*piece);
 	heap->buckets[0] = piece;
 	return true;
+}
+
+/* The rows that the next split looks at lie anywhere: have the first of them fetched meanwhile. */
+static void
+prefetch_next_split(const pen_heap *heap)
+{
+	uint32_t row = bucket_of(heap, heap->bucket_count)->first;
+
+	if (row != PEN_NO_ROW)
+		__builtin_prefetch(cell_of(heap, row), 1);
 }
 
 /* Add one bucket and move to it what belongs there from the bucket that it divides. Without
@@ -191,8 +215,9 @@ static void
 split_bucket(pen_heap *heap)
 {
 	uint32_t added = heap->bucket_count;
+	pen_bucket *divided;
+	pen_bucket *to;
 	uint32_t *from;
-	uint32_t *to;
 
 	if (added % BUCKETS_IN_PIECE == 0)
 	{
@@ -203,9 +228,11 @@ split_bucket(pen_heap *heap)
 		return;
 	if (added > heap->bucket_mask)
 		heap->bucket_mask = heap->bucket_mask * 2 + 1;
-	from = bucket_of(heap, added);
+	divided = bucket_of(heap, added);
 	heap->bucket_count++;
 	to = bucket_of(heap, added);
+	divided->traces = 0;
+	from = &divided->first;
 	while (*from != PEN_NO_ROW)
 	{
 		uint32_t row = *from;
@@ -214,19 +241,24 @@ split_bucket(pen_heap *heap)
 		if ((cell->hash & heap->bucket_mask) == added)
 		{
 			*from = cell->next;
-			cell->next = *to;
-			*to = row;
+			cell->next = to->first;
+			to->first = row;
+			to->traces |= trace_of(cell->hash);
 		}
 		else
+		{
+			divided->traces |= trace_of(cell->hash);
 			from = &cell->next;
+		}
 	}
+	prefetch_next_split(heap);
 }
 
 bool
 pen_heap_reindex(pen_heap *heap, uint32_t row)
 {
 	pen_row_cell *cell = cell_of(heap, row);
-	uint32_t *bucket;
+	pen_bucket *bucket;
 	bool ok = true;
 
 	pthread_mutex_lock(&heap->lock);
@@ -244,8 +276,9 @@ pen_heap_reindex(pen_heap *heap, uint32_t row)
 		if (heap->indexed >= heap->bucket_count * BUCKET_FILL)
 			split_bucket(heap);
 		bucket = bucket_of(heap, cell->hash);
-		cell->next = *bucket;
-		*bucket = row;
+		cell->next = bucket->first;
+		bucket->first = row;
+		bucket->traces |= trace_of(cell->hash);
 		heap->indexed++;
 	}
 	pthread_mutex_unlock(&heap->lock);
@@ -256,13 +289,17 @@ void
 pen_heap_unindex(pen_heap *heap, uint32_t row)
 {
 	pen_row_cell *cell = cell_of(heap, row);
+	pen_bucket *bucket;
 	uint32_t *link;
 
 	pthread_mutex_lock(&heap->lock);
-	link = bucket_of(heap, cell->hash);
+	bucket = bucket_of(heap, cell->hash);
+	link = &bucket->first;
 	while (*link != row)
 		link = &cell_of(heap, *link)->next;
 	*link = cell->next;
+	if (bucket->first == PEN_NO_ROW)
+		bucket->traces = 0;
 	heap->indexed--;
 	pthread_mutex_unlock(&heap->lock);
 }
@@ -284,9 +321,14 @@ same_hash(const pen_heap *heap, uint32_t row, uint32_t hash)
 uint32_t
 pen_heap_first(const pen_heap *heap, uint32_t hash)
 {
+	const pen_bucket *bucket;
+
 	if (heap->bucket_count == 0)
 		return PEN_NO_ROW;
-	return same_hash(heap, *bucket_of(heap, hash), hash);
+	bucket = bucket_of(heap, hash);
+	if ((bucket->traces & trace_of(hash)) == 0)
+		return PEN_NO_ROW;
+	return same_hash(heap, bucket->first, hash);
 }
 
 uint32_t
