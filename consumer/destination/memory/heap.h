@@ -50,14 +50,6 @@ struct pen_heap_directory
 	pen_row_cell *segments[];
 };
 
-/* A chain of rows, and a bit for each hash that is or was in it: a new key, as each insert has one,
- * is then seldom looked for in the chain, where each row is a cache miss. */
-typedef struct pen_bucket
-{
-	uint32_t first;
-	uint32_t traces;
-} pen_bucket;
-
 typedef struct pen_heap pen_heap;
 struct pen_heap
 {
@@ -73,7 +65,8 @@ struct pen_heap
 
 	/* Linear hashing: buckets 0..bucket_count; those below `split` are divided already. */
 	pthread_mutex_t lock; /* of everything below, and of next and hash of indexed rows */
-	pen_bucket **buckets; /* pieces of BUCKETS_IN_PIECE */
+	uint32_t **buckets;   /* pieces of BUCKETS_IN_PIECE */
+	uint16_t **traces;    /* of each bucket: a bit for each hash that is, or was, in its chain */
 	uint32_t bucket_count;
 	uint32_t bucket_mask;
 	uint32_t indexed;
