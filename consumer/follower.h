@@ -3,6 +3,7 @@
 #define PEN_FOLLOWER_H
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,7 +34,8 @@ struct penstock
 	subscription *subscriptions;
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
-	int wake_fd; /* an eventfd: a worker's status has changed */
+	int wake_fd;       /* an eventfd: a worker's status has changed */
+	atomic_bool woken; /* it says so, and that has not been heard yet */
 
 	/* From open to close. */
 	pen_route *route;
