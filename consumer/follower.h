@@ -3,6 +3,7 @@
 #define PEN_FOLLOWER_H
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -37,6 +38,7 @@ struct penstock
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
 	_Atomic int wake_fd;    /* an eventfd: a worker's status has changed, or somebody asks */
+	atomic_bool woken;      /* it says so, and that has not been heard yet */
 	pen_commands *commands; /* of other threads; NULL: nobody asks */
 	pen_status next_status;
 

@@ -156,6 +156,7 @@ create_parts(penstock *p)
 	if (p->state == NULL)
 		return p->error.status;
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	p->woken = false;
 	p->decoder = pen_decoder_new();
 	p->assembler = pen_assembler_new(p->route);
 	if (p->wake_fd < 0 || p->decoder == NULL || p->assembler == NULL)

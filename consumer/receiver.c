@@ -23,7 +23,10 @@ pen_receiver_wake(void *follower)
 	penstock *p = follower;
 	uint64_t one = 1;
 
-	if (p->wake_fd >= 0 && write(p->wake_fd, &one, sizeof(one)) < 0)
+	/* Once until it is heard: workers call after every transaction. */
+	if (p->wake_fd < 0 || atomic_exchange(&p->woken, true))
+		return;
+	if (write(p->wake_fd, &one, sizeof(one)) < 0)
 	{
 		/* The counter is full: a wake-up is pending already. */
 	}
@@ -43,9 +46,13 @@ wait_for_work(penstock *p, bool read_stream, int timeout_ms)
 		fds[1].events = (short) ((read_stream ? POLLIN : 0) | (want_write ? POLLOUT : 0));
 		count = fds[1].events != 0 ? 2 : 1;
 	}
-	if (poll(fds, count, timeout_ms) > 0 && (fds[0].revents & POLLIN) != 0 &&
-		read(p->wake_fd, &ignored, sizeof(ignored)) < 0)
+	if (poll(fds, count, timeout_ms) <= 0 || (fds[0].revents & POLLIN) == 0)
 		return;
+	if (read(p->wake_fd, &ignored, sizeof(ignored)) < 0)
+		return;
+	/* Whoever calls from here on is heard by the next poll; what was said before is looked at in the
+	 * step that follows. */
+	atomic_store(&p->woken, false);
 }
 
 /* ---- the workers ---- */

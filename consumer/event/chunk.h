@@ -7,6 +7,10 @@
 #include "base/error.h"
 #include "penstock/event.h"
 
+/* A small transaction needs no memory but that of its chunk. */
+#define PEN_CHUNK_EVENTS_FEW       6
+#define PEN_CHUNK_TRANSACTIONS_FEW 2
+
 typedef struct pen_chunk
 {
 	penstock_event *events;
@@ -14,6 +18,7 @@ typedef struct pen_chunk
 
 	/* Private. */
 	size_t capacity;
+	size_t transaction_count; /* of the few */
 	void *bytes;
 	size_t byte_count;
 	void (*free_bytes)(void *bytes);
@@ -21,6 +26,8 @@ typedef struct pen_chunk
 	_Atomic unsigned int references;
 	struct pen_memory_budget *budget;
 	size_t charged;
+	penstock_transaction few_transactions[PEN_CHUNK_TRANSACTIONS_FEW];
+	penstock_event few_events[PEN_CHUNK_EVENTS_FEW];
 } pen_chunk;
 
 /*
