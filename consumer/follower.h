@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/settings.h"
+#include "copy/copy.h"
 #include "decode/decode.h"
 #include "destination/kinds.h"
 #include "destination/worker.h"
@@ -33,6 +34,9 @@ struct penstock
 	subscription *subscriptions;
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
+	/* Called now and then while rows are copied; progress is NULL while nothing is. */
+	void (*on_copy)(void *context, const pen_copy_progress *progress);
+	void *on_copy_context;
 	int wake_fd; /* an eventfd: a worker's status has changed */
 
 	/* From open to close. */

@@ -8,6 +8,14 @@
 extern penstock_status pen_receiver_open(penstock *p);
 extern void pen_receiver_close(penstock *p);
 
+/* opening.c: make sure that the slot is there and ours: permanent by name, or a new temporary one.
+ * stored: a destination has a position in it, so a new one would leave a gap. */
+extern penstock_status pen_receiver_provide_slot(penstock *p, bool stored);
+
+/* copying.c: copy the rows that exist where that is asked for, or was begun, before the destinations
+ * are opened. PENSTOCK_DONE: told to stop while at it. */
+extern penstock_status pen_receiver_copy(penstock *p);
+
 /* opening.c: begin a stream, on a new connection where there is none; the workers that are open
  * take part from its start. */
 extern penstock_status pen_receiver_begin_stream(penstock *p);

@@ -24,6 +24,18 @@ const pen_setting pen_setting_table[] = {
 	 "where changes go: memory:, stdout:, postgresql://…; may be given several times"},
 	{"tables", PEN_SETTING_STRING, AT(tables), NULL, 0, 0, "PATTERN,…",
 	 "only these tables: schema.table, * for any characters, \\ to quote"},
+	{"copy", PEN_SETTING_FLAG, AT(copy), "off", 0, 1, NULL,
+	 "first copy the rows that exist to databases that have no position yet"},
+	{"copy-mode", PEN_SETTING_STRING, AT(copy_mode), "empty", 0, 0, "MODE",
+	 "rows that are there before: empty allows none, truncate, append keeps them and adds later "
+	 "ones"},
+	{"copy-jobs", PEN_SETTING_NUMBER, AT(copy_jobs), "4", 1, 64, "N", "how many COPYs at a time"},
+	{"copy-split", PEN_SETTING_BYTES, AT(copy_split_bytes), "1GB", 64 * KB, 1024 * GB, "BYTES",
+	 "larger tables are copied in parts, and seen in part until they are complete"},
+	{"create-tables", PEN_SETTING_FLAG, AT(create_tables), "off", 0, 1, NULL,
+	 "with --copy: create the tables that are missing, by pg_dump"},
+	{"sequences", PEN_SETTING_FLAG, AT(sequences), "off", 0, 1, NULL,
+	 "with --copy: set sequences at the end of it"},
 	{"until", PEN_SETTING_STRING, AT(until), NULL, 0, 0, "current|LSN",
 	 "stop once everything committed before now, or before an LSN, is delivered"},
 	{"dump-tables", PEN_SETTING_STRING, AT(dump_tables), NULL, 0, 0, "FILE",
@@ -127,7 +139,9 @@ parse_number(const pen_setting *setting, const char *value, const unit *units, c
 		return pen_error_set(
 			error, PENSTOCK_E_CONFIG, "option %s: %s is out of range; %lld to %lld%s are allowed",
 			setting->name, value, (long long) setting->min, (long long) setting->max,
-			setting->type == PEN_SETTING_MS ? " ms" : " bytes");
+			setting->type == PEN_SETTING_MS      ? " ms"
+			: setting->type == PEN_SETTING_BYTES ? " bytes"
+												 : "");
 	*into = number * factor;
 	return PENSTOCK_OK;
 }
@@ -147,6 +161,14 @@ parse_ms(const pen_setting *setting, const char *value, int64_t *into, pen_error
 	static const unit units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {NULL, 0}};
 
 	return parse_number(setting, value, units, "a time in ms, or with ms, s or min", into, error);
+}
+
+static penstock_status
+parse_plain(const pen_setting *setting, const char *value, int64_t *into, pen_error *error)
+{
+	static const unit units[] = {{"", 1}, {NULL, 0}};
+
+	return parse_number(setting, value, units, "a number", into, error);
 }
 
 /* The length of NAME in NAME=URI, or 0: only where [a-z0-9_]+= precedes a scheme. */
@@ -239,6 +261,8 @@ store(pen_settings *settings, const pen_setting *setting, const char *value, pen
 			return parse_bytes(setting, value, at, error);
 		case PEN_SETTING_MS:
 			return parse_ms(setting, value, at, error);
+		case PEN_SETTING_NUMBER:
+			return parse_plain(setting, value, at, error);
 		case PEN_SETTING_DESTINATION:
 			return add_destination(settings, value, error);
 	}
@@ -312,6 +336,23 @@ check_until(const pen_settings *settings, pen_error *error)
 						 printable(until));
 }
 
+static penstock_status
+check_copy(const pen_settings *settings, pen_error *error)
+{
+	const char *mode = settings->copy_mode;
+
+	if (strcmp(mode, "empty") != 0 && strcmp(mode, "truncate") != 0 && strcmp(mode, "append") != 0)
+		return pen_error_set(error, PENSTOCK_E_CONFIG,
+							 "option copy-mode: \"%.60s\" is not empty, truncate or append",
+							 printable(mode));
+	if (settings->copy)
+		return PENSTOCK_OK;
+	if (settings->create_tables || settings->sequences)
+		return pen_error_set(error, PENSTOCK_E_CONFIG, "--%s is part of a copy: add --copy",
+							 settings->create_tables ? "create-tables" : "sequences");
+	return PENSTOCK_OK;
+}
+
 penstock_status
 pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 {
@@ -334,5 +375,5 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 	}
 	if (settings->create_slot && settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "--create-slot needs --slot NAME");
-	return check_until(settings, error);
+	return check_copy(settings, error) < 0 ? error->status : check_until(settings, error);
 }

@@ -25,6 +25,12 @@ typedef struct pen_settings
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];
 	size_t destination_count;
 	int64_t create_slot;
+	int64_t copy;
+	char *copy_mode;
+	int64_t copy_jobs;
+	int64_t copy_split_bytes;
+	int64_t create_tables;
+	int64_t sequences;
 	int64_t allow_triggers;
 	int64_t memory_limit;
 	int64_t table_memory_limit;
@@ -38,9 +44,10 @@ typedef struct pen_settings
 typedef enum pen_setting_type
 {
 	PEN_SETTING_STRING,
-	PEN_SETTING_FLAG,       /* true, false, on, off, yes, no, 1, 0 */
-	PEN_SETTING_BYTES,      /* a number, with B, kB, MB or GB */
-	PEN_SETTING_MS,         /* a number of milliseconds, or with ms, s, min */
+	PEN_SETTING_FLAG,  /* true, false, on, off, yes, no, 1, 0 */
+	PEN_SETTING_BYTES, /* a number, with B, kB, MB or GB */
+	PEN_SETTING_MS,    /* a number of milliseconds, or with ms, s, min */
+	PEN_SETTING_NUMBER,
 	PEN_SETTING_DESTINATION /* [NAME=]URI, may be given several times */
 } pen_setting_type;
 

@@ -1,0 +1,201 @@
+/* copying.c -- the initial copy as part of opening: which destinations take part, and the slot that
+ * keeps what is committed from then on.
+ * The slot exists before the snapshot is taken, so that nothing falls between the two. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "follower.h"
+#include "destination/postgres/session.h"
+#include "destination/postgres/stored.h"
+#include "receiver.h"
+
+/* ---- a database as a place for copy/ ---- */
+
+typedef struct database
+{
+	const pen_destination_config *config;
+	const pen_source_identity *source;
+	size_t worker;
+} database;
+
+static bool
+takes(void *context, const char *schema, const char *table)
+{
+	const database *d = context;
+
+	return pen_route_takes(d->config->route, schema, table);
+}
+
+static PGconn *
+connect_database(void *context, pen_error *error)
+{
+	const database *d = context;
+
+	return pen_postgres_connect(d->config, d->source, error);
+}
+
+static penstock_status
+recall(void *context, PGconn *conn, bool *begun, pen_copy_recall each, pen_copy_place *place,
+	   pen_error *error)
+{
+	const database *d = context;
+	uint64_t lsn;
+
+	if (pen_stored_prepare(conn, error) < 0 || pen_stored_load(conn, d->source, &lsn, error) < 0)
+		return error->status;
+	*begun = lsn != 0;
+	return *begun ? pen_stored_unready(conn, d->source, each, place, error) : PENSTOCK_OK;
+}
+
+static penstock_status
+begin(void *context, PGconn *conn, uint64_t lsn, pen_error *error)
+{
+	const database *d = context;
+
+	return pen_stored_begin(conn, d->source, lsn, error);
+}
+
+static penstock_status
+mark(void *context, PGconn *conn, const penstock_relation *relation, pen_copy_state state,
+	 uint64_t lsn, uint64_t rows, pen_error *error)
+{
+	const database *d = context;
+
+	return pen_stored_mark(conn, d->source, relation, state, lsn, rows, error);
+}
+
+static const pen_copy_place_kind databases = {
+	.takes = takes,
+	.connect = connect_database,
+	.recall = recall,
+	.begin = begin,
+	.mark = mark,
+};
+
+/* ---- the copy ---- */
+
+typedef struct copying
+{
+	penstock *p;
+	atomic_bool interrupted;
+	pen_copy_options options;
+	pen_copy_place places[PEN_SETTINGS_DESTINATIONS_MAX];
+	database contexts[PEN_SETTINGS_DESTINATIONS_MAX];
+	size_t count;
+} copying;
+
+static void
+tick(void *context, const pen_copy_progress *progress)
+{
+	copying *c = context;
+
+	if (c->p->stop_requested)
+		atomic_store(&c->interrupted, true);
+	if (c->p->on_copy != NULL)
+		c->p->on_copy(c->p->on_copy_context, progress);
+}
+
+static void
+find_places(copying *c)
+{
+	penstock *p = c->p;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		if (pen_worker_destination(p->workers[i])->kind != &pen_destination_postgres)
+			continue;
+		c->contexts[c->count] =
+			(database){.config = &p->configs[i], .source = &p->identity, .worker = i};
+		c->places[c->count].name = p->configs[i].name;
+		c->places[c->count].kind = &databases;
+		c->places[c->count].context = &c->contexts[c->count];
+		c->places[c->count].allow_triggers = p->configs[i].allow_triggers;
+		c->count++;
+	}
+}
+
+static void
+choose_options(copying *c)
+{
+	const pen_settings *settings = &c->p->settings;
+
+	c->options = (pen_copy_options){
+		.source = settings->source,
+		.connect_timeout_ms = (int) settings->connect_timeout_ms,
+		.fresh = settings->copy != 0,
+		.mode = strcmp(settings->copy_mode, "append") == 0     ? PEN_COPY_APPEND
+				: strcmp(settings->copy_mode, "truncate") == 0 ? PEN_COPY_TRUNCATE
+															   : PEN_COPY_EMPTY,
+		.jobs = (int) settings->copy_jobs,
+		.split_bytes = settings->copy_jobs > 1 ? (uint64_t) settings->copy_split_bytes : 0,
+		.create_tables = settings->create_tables != 0,
+		.sequences = settings->sequences != 0,
+		.log = &c->p->log,
+		.interrupted = &c->interrupted,
+		.tick = tick,
+		.tick_context = c,
+	};
+}
+
+/* The destinations whose copy has failed take part in nothing more; the others go on. */
+static penstock_status
+leave_out_failed(copying *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+	{
+		size_t worker = c->contexts[i].worker;
+
+		if (c->places[i].error.status >= 0)
+			continue;
+		c->p->refused[worker] = true;
+		if (pen_worker_push_refusal(c->p->workers[worker], &c->places[i].error) < 0)
+			return pen_error_set(&c->p->error, PENSTOCK_E_RETRY, "out of memory");
+	}
+	return PENSTOCK_OK;
+}
+
+static bool
+any_begun(const copying *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+	{
+		if (c->places[i].begun)
+			return true;
+	}
+	return false;
+}
+
+static penstock_status
+copy(copying *c)
+{
+	penstock *p = c->p;
+	bool needed = false;
+	penstock_status status;
+
+	if (pen_copy_look(&c->options, c->places, c->count, &needed, &p->error) < 0)
+		return p->error.status;
+	if (!needed)
+		return PENSTOCK_OK;
+	if (pen_receiver_provide_slot(p, any_begun(c)) < 0)
+		return p->error.status;
+	status = pen_copy_run(&c->options, c->places, c->count, &p->error);
+	return status == PENSTOCK_OK ? leave_out_failed(c) : status;
+}
+
+penstock_status
+pen_receiver_copy(penstock *p)
+{
+	copying c = {.p = p};
+	penstock_status status;
+
+	find_places(&c);
+	if (c.count == 0)
+		return p->settings.copy ? pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+												"--copy needs a database as destination; tables in "
+												"memory load existing rows anyway")
+								: PENSTOCK_OK;
+	choose_options(&c);
+	status = copy(&c);
+	pen_copy_places_reset(c.places, c.count);
+	return status;
+}
