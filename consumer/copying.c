@@ -7,6 +7,7 @@
 #include "follower.h"
 #include "destination/postgres/session.h"
 #include "destination/postgres/stored.h"
+#include "copy/sequences.h"
 #include "receiver.h"
 
 /* ---- a database as a place for copy/ ---- */
@@ -144,11 +145,14 @@ leave_out_failed(copying *c)
 	for (size_t i = 0; i < c->count; i++)
 	{
 		size_t worker = c->contexts[i].worker;
+		pen_error error = c->places[i].error;
 
-		if (c->places[i].error.status >= 0)
+		if (error.status >= 0)
 			continue;
+		/* Whatever it was, the worker cannot mend it. */
+		error.status = PENSTOCK_E_REFUSED;
 		c->p->refused[worker] = true;
-		if (pen_worker_push_refusal(c->p->workers[worker], &c->places[i].error) < 0)
+		if (pen_worker_push_refusal(c->p->workers[worker], &error) < 0)
 			return pen_error_set(&c->p->error, PENSTOCK_E_RETRY, "out of memory");
 	}
 	return PENSTOCK_OK;
@@ -179,6 +183,11 @@ copy(copying *c)
 	if (pen_receiver_provide_slot(p, any_begun(c)) < 0)
 		return p->error.status;
 	status = pen_copy_run(&c->options, c->places, c->count, &p->error);
+	/* They have been idle for as long as it took. */
+	pen_stream_close(p->stream);
+	pen_control_close(p->control);
+	p->stream = NULL;
+	p->control = NULL;
 	return status == PENSTOCK_OK ? leave_out_failed(c) : status;
 }
 
@@ -198,4 +207,42 @@ pen_receiver_copy(penstock *p)
 	status = copy(&c);
 	pen_copy_places_reset(c.places, c.count);
 	return status;
+}
+
+/* ---- sequences, on request ---- */
+
+static penstock_status
+first_failure(copying *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+	{
+		if (c->places[i].error.status < 0)
+		{
+			c->p->error = c->places[i].error;
+			return c->p->error.status;
+		}
+	}
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_receiver_set_sequences(penstock *p, size_t *set)
+{
+	copying c = {.p = p};
+	penstock_status status;
+
+	find_places(&c);
+	if (c.count == 0)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "sequences are set in databases: name one with --to");
+	choose_options(&c);
+	p->identity.sibling_keys = p->keys;
+	p->identity.sibling_count = p->worker_count;
+	p->control = pen_control_open(p->settings.source, (int) p->settings.connect_timeout_ms,
+								  p->identity.advisory_key, &p->error);
+	if (p->control == NULL)
+		return p->error.status;
+	status = pen_sequences_set(&c.options, c.places, c.count, set, &p->error);
+	pen_copy_places_reset(c.places, c.count);
+	return status < 0 ? status : first_failure(&c);
 }

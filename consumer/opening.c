@@ -103,8 +103,8 @@ check_kinds(penstock *p)
 	return PENSTOCK_OK;
 }
 
-static penstock_status
-create_parts(penstock *p)
+penstock_status
+pen_receiver_create_parts(penstock *p)
 {
 	p->route = pen_route_new(p->settings.tables, &p->error);
 	if (p->route == NULL)
@@ -119,9 +119,10 @@ create_parts(penstock *p)
 		if (add_worker(p, i) < 0)
 			return p->error.status;
 	}
+	p->identity.advisory_key = random_key();
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);
-	return check_kinds(p);
+	return PENSTOCK_OK;
 }
 
 /* Databases first (afresh false), later those that load everything. */
@@ -443,14 +444,16 @@ pen_receiver_open(penstock *p)
 	if (p->route != NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "already open");
 	if (pen_settings_check(&p->settings, p->subscription_count == 0, &p->error) < 0 ||
-		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 || create_parts(p) < 0)
+		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 ||
+		pen_receiver_create_parts(p) < 0 || check_kinds(p) < 0)
 		return p->error.status;
-	p->identity.advisory_key = random_key();
 	if (connect_source(p) < 0 || learn_identity(p) < 0)
 		return p->error.status;
 	status = pen_receiver_copy(p);
 	if (status != PENSTOCK_OK)
 		return status;
+	if (p->stream == NULL && (connect_source(p) < 0 || check_identity(p) < 0))
+		return p->error.status;
 	if (open_destinations(p, false) < 0 || find_target(p) < 0 ||
 		pen_receiver_provide_slot(p, any_stored(p)) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;

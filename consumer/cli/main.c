@@ -11,6 +11,7 @@ static const struct
 	const char *help;
 } commands[] = {
 	{"run", pen_cli_run, "follow a database and apply its changes"},
+	{"sequences", pen_cli_sequences, "set sequences at destinations as they are at the source"},
 	{"slot", pen_cli_slot, "create, drop or list replication slots"},
 	{"decode", pen_cli_decode, "print a captured stream as JSON lines"},
 	{"gen-struct", pen_cli_gen_struct, "print a C struct and binding for a table"},

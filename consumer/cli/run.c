@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/copybar.h"
 #include "cli/report.h"
 #include "destination/memory/memory.h"
 #include "follower.h"
@@ -165,7 +166,7 @@ follow(penstock *p, bool live, int64_t started_ms)
 	penstock_status status = penstock_open(p);
 	int64_t shown_ms = 0;
 
-	if (status >= 0)
+	if (status == PENSTOCK_OK)
 		status = check_dump(p);
 	while (status >= 0 && status != PENSTOCK_DONE)
 	{
@@ -194,6 +195,7 @@ pen_cli_run(int argc, char **argv)
 {
 	penstock_log_level level = PENSTOCK_LOG_INFO;
 	penstock *p = penstock_new();
+	pen_copybar bar = {.out = stderr, .live = isatty(STDERR_FILENO) != 0};
 	int64_t started_ms = pen_clock_ms();
 	bool quiet = false;
 	penstock_status status;
@@ -213,6 +215,11 @@ pen_cli_run(int argc, char **argv)
 	}
 	if (quiet)
 		level = PENSTOCK_LOG_WARNING;
+	else
+	{
+		p->on_copy = pen_copybar_show;
+		p->on_copy_context = &bar;
+	}
 	penstock_on_log(p, pen_cli_log, &level);
 	running = p;
 	handle_signals();
@@ -230,5 +237,6 @@ pen_cli_run(int argc, char **argv)
 		pen_cli_report_summary(p, stderr, started_ms);
 	running = NULL;
 	penstock_free(p);
+	pen_copybar_reset(&bar);
 	return code;
 }

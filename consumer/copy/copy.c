@@ -11,6 +11,7 @@
 #include "copy/jobs.h"
 #include "copy/place.h"
 #include "copy/plan.h"
+#include "copy/sequences.h"
 #include "copy/snapshot.h"
 #include "copy/waiting.h"
 #include "event/lsn.h"
@@ -277,9 +278,8 @@ outcome(pen_copy_place *places, size_t count, pen_error *error)
 	return error->status;
 }
 
-penstock_status
-pen_copy_run(const pen_copy_options *options, pen_copy_place *places, size_t count,
-			 pen_error *error)
+static penstock_status
+run_passes(const pen_copy_options *options, pen_copy_place *places, size_t count, pen_error *error)
 {
 	pen_backoff backoff = {.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	int tries = 0;
@@ -305,6 +305,22 @@ pen_copy_run(const pen_copy_options *options, pen_copy_place *places, size_t cou
 		if (!pause_before(options, &backoff))
 			return PENSTOCK_DONE;
 	}
+}
+
+penstock_status
+pen_copy_run(const pen_copy_options *options, pen_copy_place *places, size_t count,
+			 pen_error *error)
+{
+	penstock_status status = run_passes(options, places, count, error);
+	size_t set;
+
+	if (status != PENSTOCK_OK || !options->sequences)
+		return status;
+	status = pen_sequences_set(options, places, count, &set, error);
+	if (status < 0)
+		return status;
+	pen_log_write(options->log, PENSTOCK_LOG_INFO, "copy", "%zu sequences set", set);
+	return outcome(places, count, error);
 }
 
 void

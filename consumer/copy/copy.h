@@ -94,6 +94,7 @@ typedef struct pen_copy_table_progress
 	uint64_t rows_expected;  /* an estimate; 0: none */
 	uint64_t bytes;          /* read from the source */
 	uint64_t bytes_expected; /* its size there */
+	int64_t began_ms;        /* after the copy did */
 	bool running;
 	bool done;
 } pen_copy_table_progress;

@@ -24,6 +24,7 @@ typedef struct jobs
 	pen_plan *plan;
 	pen_copy_place *places;
 	size_t place_count;
+	int64_t began_ms;
 	atomic_bool stop;               /* an interrupt, or the source failed */
 	pen_copy_table_progress *shown; /* by table, as of the last tick */
 
@@ -292,10 +293,24 @@ take_item(job *j)
 
 	pthread_mutex_lock(&all->lock);
 	j->item = all->next_item < all->plan->item_count ? &all->plan->items[all->next_item++] : NULL;
-	if (j->item != NULL)
+	if (j->item != NULL && !all->progress[j->item->table->number].running)
+	{
 		all->progress[j->item->table->number].running = true;
+		all->progress[j->item->table->number].began_ms = pen_clock_ms() - all->began_ms;
+	}
 	pthread_mutex_unlock(&all->lock);
 	return j->item != NULL;
+}
+
+static bool
+all_failed(const pen_plan_table *table)
+{
+	for (size_t i = 0; i < table->target_count; i++)
+	{
+		if (!atomic_load(&table->targets[i].place->failed))
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -308,7 +323,7 @@ leave_item(job *j)
 	if (--j->item->table->items_left == 0)
 	{
 		progress->running = false;
-		progress->done = true;
+		progress->done = !all_failed(j->item->table);
 	}
 	pthread_mutex_unlock(&all->lock);
 }
@@ -345,11 +360,11 @@ run(void *argument)
 }
 
 static void
-show(jobs *all, int64_t began_ms, bool finished)
+show(jobs *all, bool finished)
 {
 	pen_copy_progress progress = {.tables = all->shown,
 								  .table_count = all->plan->table_count,
-								  .elapsed_ms = pen_clock_ms() - began_ms,
+								  .elapsed_ms = pen_clock_ms() - all->began_ms,
 								  .finished = finished};
 
 	if (all->options->tick == NULL)
@@ -363,7 +378,6 @@ show(jobs *all, int64_t began_ms, bool finished)
 static void
 watch(jobs *all)
 {
-	int64_t began_ms = pen_clock_ms();
 	bool over;
 
 	do
@@ -380,7 +394,7 @@ watch(jobs *all)
 		over = all->running == 0;
 		memcpy(all->shown, all->progress, all->plan->table_count * sizeof(*all->shown));
 		pthread_mutex_unlock(&all->lock);
-		show(all, began_ms, over);
+		show(all, over);
 		if (atomic_load(all->options->interrupted))
 			atomic_store(&all->stop, true);
 	} while (!over);
@@ -439,7 +453,8 @@ pen_jobs_run(const pen_copy_options *options, const pen_snapshot *snapshot, pen_
 				.snapshot = snapshot,
 				.plan = plan,
 				.places = places,
-				.place_count = place_count};
+				.place_count = place_count,
+				.began_ms = pen_clock_ms()};
 	size_t count =
 		plan->item_count < (size_t) options->jobs ? plan->item_count : (size_t) options->jobs;
 	job *threads = calloc(count + 1, sizeof(*threads));

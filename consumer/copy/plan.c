@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "copy/append.h"
 #include "copy/place.h"
 #include "copy/sql.h"
 #include "event/relation.h"
@@ -159,6 +160,7 @@ match_columns(const pen_plan *plan, pen_plan_target *target, const penstock_rela
 	for (int i = 0; i < relation->column_count; i++)
 	{
 		const penstock_column *column = &relation->columns[i];
+		uint32_t type;
 		int row = 0;
 
 		while (row < PQntuples(result) &&
@@ -177,11 +179,13 @@ match_columns(const pen_plan *plan, pen_plan_target *target, const penstock_rela
 		}
 		if (PQgetvalue(result, row, COL_GENERATED)[0] == 't')
 			continue;
+		type = (uint32_t) strtoul(PQgetvalue(result, row, COL_TYPE), NULL, 10);
 		target->columns[i] = 1;
-		if (!fits_in_binary(plan, column->base_type_oid,
-							(uint32_t) strtoul(PQgetvalue(result, row, COL_TYPE), NULL, 10),
+		if (!fits_in_binary(plan, column->base_type_oid, type,
 							PQgetvalue(result, row, COL_ENUM)[0] == 't'))
 			target->text = true;
+		if (column->primary_key > 0 && type != column->base_type_oid)
+			target->key_differs = true;
 	}
 	return PENSTOCK_OK;
 }
@@ -239,8 +243,8 @@ quote_table(PGconn *conn, const penstock_relation *relation)
 
 /* Adds the target unless it does not fit, which is the place's failure. */
 static penstock_status
-add_target(const pen_plan *plan, const pen_copy_options *options, pen_plan_table *table,
-		   pen_copy_place *place, pen_copy_state state, pen_error *error)
+add_target(const pen_plan *plan, const pen_copy_options *options, PGconn *source,
+		   pen_plan_table *table, pen_copy_place *place, pen_copy_state state, pen_error *error)
 {
 	pen_plan_target *target = &table->targets[table->target_count];
 	pen_error own;
@@ -252,7 +256,12 @@ add_target(const pen_plan *plan, const pen_copy_options *options, pen_plan_table
 	if (target->quoted == NULL || target->columns == NULL)
 		return out_of_memory(error);
 	pen_error_clear(&own);
-	if (describe_target(plan, options, target, table->relation, &own) < 0)
+	pen_error_clear(error);
+	if (describe_target(plan, options, target, table->relation, &own) >= 0 &&
+		state == PEN_COPY_APPENDING &&
+		pen_append_check(target, table->relation, source, &own, error) < 0 && error->status < 0)
+		return pen_error_context(error, "source");
+	if (own.status < 0)
 		pen_place_fail(place, &own);
 	return PENSTOCK_OK;
 }
@@ -319,7 +328,7 @@ add_table(pen_plan *plan, const pen_copy_options *options, const pen_snapshot *s
 			if (table->targets == NULL)
 				return out_of_memory(error);
 		}
-		if (add_target(plan, options, table, &places[i], state, error) < 0)
+		if (add_target(plan, options, snapshot->reader, table, &places[i], state, error) < 0)
 			return error->status;
 	}
 	return PENSTOCK_OK;
@@ -533,7 +542,7 @@ append_order(pen_wire_buf *sql, const pen_plan_item *item, const pen_plan_target
 			 PGconn *conn)
 {
 	const penstock_relation *relation = item->table->relation;
-	const char *key = relation->columns[relation->key_columns[0]].name;
+	const char *key = relation->columns[pen_append_key(relation)].name;
 
 	if (target->after != NULL)
 	{

@@ -17,6 +17,7 @@ typedef struct pen_plan_target
 	bool text;        /* the rows travel as text, not in binary */
 	uint8_t *columns; /* by column of the relation: 1 if it is copied */
 	char *after;      /* append: the greatest key that is there, or NULL */
+	bool key_differs; /* append: the key is of another type there */
 	bool done;        /* all its items are, under the jobs' lock */
 	size_t items_left;
 	uint64_t rows;
