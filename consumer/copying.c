@@ -45,7 +45,7 @@ recall(void *context, PGconn *conn, bool *begun, pen_copy_recall each, pen_copy_
 	if (pen_stored_prepare(conn, error) < 0 || pen_stored_load(conn, d->source, &lsn, error) < 0)
 		return error->status;
 	*begun = lsn != 0;
-	return *begun ? pen_stored_unready(conn, d->source, each, place, error) : PENSTOCK_OK;
+	return pen_stored_unready(conn, d->source, each, place, error);
 }
 
 static penstock_status
@@ -57,12 +57,28 @@ begin(void *context, PGconn *conn, uint64_t lsn, pen_error *error)
 }
 
 static penstock_status
-mark(void *context, PGconn *conn, const penstock_relation *relation, pen_copy_state state,
-	 uint64_t lsn, uint64_t rows, pen_error *error)
+mark(void *context, PGconn *conn, const penstock_relation *relation, const pen_copy_mark *what,
+	 pen_error *error)
 {
 	const database *d = context;
 
-	return pen_stored_mark(conn, d->source, relation, state, lsn, rows, error);
+	return pen_stored_mark(conn, d->source, relation, what, error);
+}
+
+static penstock_status
+complete(void *context, PGconn *conn, const penstock_relation *relation, pen_error *error)
+{
+	const database *d = context;
+
+	return pen_stored_complete(conn, d->source, relation, error);
+}
+
+static const char *
+conninfo(void *context)
+{
+	const database *d = context;
+
+	return d->config->uri;
 }
 
 static const pen_copy_place_kind databases = {
@@ -71,6 +87,8 @@ static const pen_copy_place_kind databases = {
 	.recall = recall,
 	.begin = begin,
 	.mark = mark,
+	.complete = complete,
+	.conninfo = conninfo,
 };
 
 /* ---- the copy ---- */

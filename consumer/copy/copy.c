@@ -11,10 +11,12 @@
 #include "copy/jobs.h"
 #include "copy/place.h"
 #include "copy/plan.h"
+#include "copy/definitions.h"
 #include "copy/sequences.h"
 #include "copy/snapshot.h"
 #include "copy/waiting.h"
 #include "event/lsn.h"
+#include "event/relation.h"
 #include "pq/pq.h"
 
 #define TRIES          5 /* that complete no table */
@@ -29,6 +31,7 @@ typedef struct pass
 	size_t count;
 	pen_plan plan;
 	pen_snapshot snapshot;
+	pen_definitions definitions;
 	size_t completed;
 	pen_error *error;
 } pass;
@@ -58,8 +61,6 @@ takes_part(const pen_copy_place *place)
 static penstock_status
 record_tables(pass *p, pen_copy_place *place, pen_error *error)
 {
-	uint64_t lsn = p->snapshot.consistent_point;
-
 	for (size_t i = 0; i < p->plan.table_count; i++)
 	{
 		const pen_plan_table *table = &p->plan.tables[i];
@@ -67,10 +68,12 @@ record_tables(pass *p, pen_copy_place *place, pen_error *error)
 		for (size_t j = 0; j < table->target_count; j++)
 		{
 			const pen_plan_target *target = &table->targets[j];
+			pen_copy_mark mark = {.state = target->state,
+								  .created = target->created,
+								  .lsn = p->snapshot.consistent_point};
 
 			if (target->place == place && target->items_left > 0 &&
-				place->kind->mark(place->context, place->conn, table->relation, target->state, lsn,
-								  0, error) < 0)
+				place->kind->mark(place->context, place->conn, table->relation, &mark, error) < 0)
 				return error->status;
 		}
 	}
@@ -138,6 +141,156 @@ begin_places(pass *p)
 	}
 }
 
+/* ---- definitions ---- */
+
+static penstock_status
+need_dump(pass *p)
+{
+	if (p->definitions.toc != NULL)
+		return PENSTOCK_OK;
+	return pen_definitions_dump(&p->definitions, p->options, &p->snapshot, p->error);
+}
+
+/* Note that a table is about to be created, so that it is known as ours whatever happens. */
+static penstock_status
+note_missing(pass *p, pen_copy_place *place, const pen_catalog_table *listed,
+			 pen_definitions_tables *missing, pen_error *error)
+{
+	pen_copy_mark mark = {.state = PEN_COPY_CREATING, .created = true};
+	const penstock_relation *relation;
+	penstock_status status;
+
+	status = pen_place_has_table(place, listed->schema, listed->name, error);
+	if (status != PENSTOCK_NOT_FOUND)
+		return status;
+	relation = pen_catalog_read_relation(p->snapshot.reader, listed, error);
+	if (relation == NULL)
+		return error->status;
+	status = place->kind->mark(place->context, place->conn, relation, &mark, error);
+	pen_relation_unref(relation);
+	if (status < 0 || pen_place_add_created(place, listed->schema, listed->name, error) < 0)
+		return error->status;
+	missing->oids[missing->count++] = listed->oid;
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+create_at_place(pass *p, pen_copy_place *place, pen_definitions_tables *missing, pen_error *error)
+{
+	const pen_catalog_list *list = &p->snapshot.list;
+
+	missing->count = 0;
+	for (size_t i = 0; i < list->count; i++)
+	{
+		const pen_catalog_table *listed = &list->tables[i];
+
+		if (listed->permanent &&
+			pen_place_state(place, listed->schema, listed->name, p->options->mode) !=
+				PEN_COPY_NONE &&
+			note_missing(p, place, listed, missing, error) < 0)
+			return error->status;
+	}
+	if (missing->count == 0)
+		return PENSTOCK_OK;
+	if (need_dump(p) < 0)
+		return p->error->status;
+	pen_log_write(p->options->log, PENSTOCK_LOG_INFO, place->name, "creating %zu tables",
+				  missing->count);
+	return pen_definitions_create(&p->definitions, p->options, &p->snapshot, place, missing, error);
+}
+
+static penstock_status
+create_tables(pass *p)
+{
+	pen_definitions_tables missing = {
+		.oids = calloc(p->snapshot.list.count + 1, sizeof(*missing.oids))};
+
+	if (missing.oids == NULL)
+		return pen_error_set(p->error, PENSTOCK_E_RETRY, "out of memory");
+	for (size_t i = 0; i < p->count && p->error->status >= 0; i++)
+	{
+		pen_copy_place *place = &p->places[i];
+		pen_error error;
+
+		pen_error_clear(&error);
+		if (takes_part(place) && !place->begun && create_at_place(p, place, &missing, &error) < 0 &&
+			error.status < 0)
+			pen_place_fail(place, &error);
+	}
+	free(missing.oids);
+	return p->error->status;
+}
+
+/* The created tables of a place that have all their rows. */
+static void
+find_copied(const pass *p, const pen_copy_place *place, pen_definitions_tables *copied)
+{
+	copied->count = 0;
+	for (size_t i = 0; i < p->plan.table_count; i++)
+	{
+		const pen_plan_table *table = &p->plan.tables[i];
+
+		for (size_t j = 0; j < table->target_count; j++)
+		{
+			const pen_plan_target *target = &table->targets[j];
+
+			if (target->place == place && target->created &&
+				(target->done || target->state == PEN_COPY_COPIED))
+				copied->oids[copied->count++] = table->relation->oid;
+		}
+	}
+}
+
+static penstock_status
+complete_place(pass *p, pen_copy_place *place, const pen_definitions_tables *copied,
+			   pen_error *error)
+{
+	size_t n = 0;
+
+	if (need_dump(p) < 0)
+		return p->error->status;
+	pen_log_write(p->options->log, PENSTOCK_LOG_INFO, place->name,
+				  "creating indexes and constraints of %zu tables", copied->count);
+	if (pen_definitions_complete(&p->definitions, p->options, &p->snapshot, place, copied, error) <
+			0 ||
+		pen_pq_execute(place->conn, "BEGIN", error) < 0)
+		return error->status;
+	for (size_t i = 0; i < p->plan.table_count && n < copied->count; i++)
+	{
+		const penstock_relation *relation = p->plan.tables[i].relation;
+
+		if (relation->oid != copied->oids[n])
+			continue;
+		if (place->kind->complete(place->context, place->conn, relation, error) < 0)
+			return error->status;
+		n++;
+	}
+	return pen_pq_execute(place->conn, "COMMIT", error);
+}
+
+static penstock_status
+complete_tables(pass *p)
+{
+	pen_definitions_tables copied = {.oids = calloc(p->plan.table_count + 1, sizeof(*copied.oids))};
+
+	if (copied.oids == NULL)
+		return pen_error_set(p->error, PENSTOCK_E_RETRY, "out of memory");
+	for (size_t i = 0; i < p->count && p->error->status >= 0; i++)
+	{
+		pen_copy_place *place = &p->places[i];
+		pen_error error;
+
+		if (!takes_part(place))
+			continue;
+		find_copied(p, place, &copied);
+		pen_error_clear(&error);
+		if (copied.count > 0 && complete_place(p, place, &copied, &error) < 0 && error.status < 0)
+			pen_place_fail(place, &error);
+	}
+	free(copied.oids);
+	return p->error->status;
+}
+
 /* ---- a pass ---- */
 
 static bool
@@ -166,14 +319,18 @@ tell_plan(const pass *p)
 static penstock_status
 copy_tables(pass *p)
 {
+	if (p->options->create_tables && create_tables(p) < 0)
+		return p->error->status;
 	if (pen_plan_make(&p->plan, p->options, &p->snapshot, p->places, p->count, p->error) < 0)
 		return p->error->status;
 	begin_places(p);
 	if (!any_takes_part(p))
 		return PENSTOCK_OK;
 	tell_plan(p);
-	return pen_jobs_run(p->options, &p->snapshot, &p->plan, p->places, p->count, &p->completed,
-						p->error);
+	if (pen_jobs_run(p->options, &p->snapshot, &p->plan, p->places, p->count, &p->completed,
+					 p->error) < 0)
+		return p->error->status;
+	return complete_tables(p);
 }
 
 static penstock_status
@@ -192,6 +349,7 @@ run_pass(pass *p)
 		return status;
 	status = copy_tables(p);
 	pen_plan_reset(&p->plan);
+	pen_definitions_reset(&p->definitions);
 	pen_snapshot_end(&p->snapshot);
 	return status;
 }

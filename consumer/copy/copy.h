@@ -24,17 +24,27 @@ typedef enum pen_copy_mode
 typedef enum pen_copy_state
 {
 	PEN_COPY_NONE,      /* not wanted there */
+	PEN_COPY_CREATING,  /* it is about to be created */
 	PEN_COPY_COPYING,   /* the rows that are there, if any, are a broken copy's */
 	PEN_COPY_APPENDING, /* those that are there were there before */
 	PEN_COPY_COPIED,    /* all rows are there; indexes and constraints are not */
 	PEN_COPY_READY
 } pen_copy_state;
 
+/* What is recorded of a table at a place. */
+typedef struct pen_copy_mark
+{
+	pen_copy_state state;
+	bool created;  /* by us: indexes and constraints come after the rows */
+	uint64_t lsn;  /* what was committed before it is in the rows */
+	uint64_t rows; /* that were copied */
+} pen_copy_mark;
+
 typedef struct pen_copy_place pen_copy_place;
 
 /* Called for each table that is recorded at a place and not ready. */
 typedef penstock_status (*pen_copy_recall)(pen_copy_place *place, const char *schema,
-										   const char *table, pen_copy_state state,
+										   const char *table, const pen_copy_mark *mark,
 										   pen_error *error);
 
 /* What copy/ needs of the kind of destination; functions are called from several threads, with
@@ -49,9 +59,14 @@ typedef struct pen_copy_place_kind
 							  pen_copy_place *place, pen_error *error);
 	/* In the open transaction: the place's position is lsn. */
 	penstock_status (*begin)(void *context, PGconn *conn, uint64_t lsn, pen_error *error);
-	/* In the open transaction: record the table; what was committed before lsn is in its rows. */
+	/* In the open transaction, or one of its own: record the table. */
 	penstock_status (*mark)(void *context, PGconn *conn, const penstock_relation *relation,
-							pen_copy_state state, uint64_t lsn, uint64_t rows, pen_error *error);
+							const pen_copy_mark *mark, pen_error *error);
+	/* The same, of a table that is recorded: it is READY, and no longer one of ours. */
+	penstock_status (*complete)(void *context, PGconn *conn, const penstock_relation *relation,
+								pen_error *error);
+	/* Its connection string. */
+	const char *(*conninfo)(void *context);
 } pen_copy_place_kind;
 
 /* A table that is not ready, by what was recorded. */
@@ -59,7 +74,7 @@ typedef struct pen_copy_pending
 {
 	char *schema;
 	char *table;
-	pen_copy_state state;
+	pen_copy_mark mark;
 	bool seen; /* it is still there at the source */
 } pen_copy_pending;
 

@@ -141,11 +141,15 @@ begin_target(job *j, pen_plan_target *target, pen_error *error)
 static penstock_status
 record(job *j, pen_plan_target *target, uint64_t rows, pen_error *error)
 {
-	pen_copy_state state = j->all->options->create_tables ? PEN_COPY_COPIED : PEN_COPY_READY;
+	pen_copy_mark mark = {
+		.state = target->created ? PEN_COPY_COPIED : PEN_COPY_READY,
+		.created = target->created,
+		.lsn = j->all->snapshot->consistent_point,
+		.rows = rows,
+	};
 
 	return target->place->kind->mark(target->place->context, *connection_of(j, target),
-									 j->item->table->relation, state,
-									 j->all->snapshot->consistent_point, rows, error);
+									 j->item->table->relation, &mark, error);
 }
 
 /* Counts the item; is the target complete by it? */

@@ -8,7 +8,7 @@
 #include "pq/pq.h"
 
 static penstock_status
-remember(pen_copy_place *place, const char *schema, const char *table, pen_copy_state state,
+remember(pen_copy_place *place, const char *schema, const char *table, const pen_copy_mark *mark,
 		 pen_error *error)
 {
 	pen_copy_pending *pending;
@@ -24,7 +24,7 @@ remember(pen_copy_place *place, const char *schema, const char *table, pen_copy_
 		place->pending_capacity = capacity;
 	}
 	pending = &place->pending[place->pending_count++];
-	*pending = (pen_copy_pending){.schema = strdup(schema), .table = strdup(table), .state = state};
+	*pending = (pen_copy_pending){.schema = strdup(schema), .table = strdup(table), .mark = *mark};
 	if (pending->schema == NULL || pending->table == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	return PENSTOCK_OK;
@@ -74,10 +74,19 @@ pen_place_close(pen_copy_place *place)
 	place->pending_count = place->pending_capacity = 0;
 }
 
+static pen_copy_pending *
+find_pending(pen_copy_place *place, const char *schema, const char *table)
+{
+	pen_copy_pending key = {.schema = (char *) schema, .table = (char *) table};
+
+	if (place->pending_count == 0)
+		return NULL;
+	return bsearch(&key, place->pending, place->pending_count, sizeof(key), compare_pending);
+}
+
 pen_copy_state
 pen_place_state(pen_copy_place *place, const char *schema, const char *table, pen_copy_mode mode)
 {
-	pen_copy_pending key = {.schema = (char *) schema, .table = (char *) table};
 	pen_copy_pending *found;
 
 	if (!place->takes_part)
@@ -88,19 +97,39 @@ pen_place_state(pen_copy_place *place, const char *schema, const char *table, pe
 			return PEN_COPY_NONE;
 		return mode == PEN_COPY_APPEND ? PEN_COPY_APPENDING : PEN_COPY_COPYING;
 	}
-	found = place->pending_count == 0
-				? NULL
-				: bsearch(&key, place->pending, place->pending_count, sizeof(key), compare_pending);
+	found = find_pending(place, schema, table);
 	if (found == NULL)
 		return PEN_COPY_NONE;
 	found->seen = true;
-	return found->state;
+	return found->mark.state;
+}
+
+bool
+pen_place_created(pen_copy_place *place, const char *schema, const char *table)
+{
+	const pen_copy_pending *found = find_pending(place, schema, table);
+
+	return found != NULL && found->mark.created;
+}
+
+penstock_status
+pen_place_add_created(pen_copy_place *place, const char *schema, const char *table,
+					  pen_error *error)
+{
+	pen_copy_mark mark = {.state = PEN_COPY_CREATING, .created = true};
+
+	if (find_pending(place, schema, table) != NULL)
+		return PENSTOCK_OK;
+	if (remember(place, schema, table, &mark, error) < 0)
+		return error->status;
+	qsort(place->pending, place->pending_count, sizeof(*place->pending), compare_pending);
+	return PENSTOCK_OK;
 }
 
 penstock_status
 pen_place_check_seen(pen_copy_place *place, pen_error *error)
 {
-	for (size_t i = 0; place->takes_part && i < place->pending_count; i++)
+	for (size_t i = 0; place->begun && i < place->pending_count; i++)
 	{
 		const pen_copy_pending *pending = &place->pending[i];
 
@@ -142,4 +171,19 @@ pen_place_is_empty(PGconn *conn, const char *quoted, bool partitioned, pen_error
 	empty = PQgetvalue(result, 0, 0)[0] == 't';
 	PQclear(result);
 	return empty ? PENSTOCK_OK : PENSTOCK_AGAIN;
+}
+
+penstock_status
+pen_place_has_table(pen_copy_place *place, const char *schema, const char *table, pen_error *error)
+{
+	const char *params[] = {schema, table};
+	PGresult *result = pen_pq_query(place->conn,
+									"SELECT 1 FROM pg_catalog.pg_class c JOIN "
+									"pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+									"WHERE n.nspname = $1 AND c.relname = $2",
+									2, params, error);
+	bool found = result != NULL && PQntuples(result) > 0;
+
+	PQclear(result);
+	return result == NULL ? error->status : found ? PENSTOCK_OK : PENSTOCK_NOT_FOUND;
 }

@@ -249,7 +249,12 @@ add_target(const pen_plan *plan, const pen_copy_options *options, PGconn *source
 	pen_plan_target *target = &table->targets[table->target_count];
 	pen_error own;
 
-	*target = (pen_plan_target){.place = place, .state = state, .resumed = place->begun};
+	*target = (pen_plan_target){
+		.place = place,
+		.state = state,
+		.resumed = place->begun,
+		.created = pen_place_created(place, table->relation->schema, table->relation->name),
+	};
 	target->quoted = quote_table(place->conn, table->relation);
 	target->columns = calloc(1, (size_t) table->relation->column_count + 1);
 	table->target_count++;

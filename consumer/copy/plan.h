@@ -11,6 +11,7 @@ typedef struct pen_plan_target
 	pen_copy_place *place;
 	pen_copy_state state; /* when the plan was made */
 	bool resumed;         /* recorded by an earlier try, which may have left rows */
+	bool created;         /* by us */
 	char *quoted;
 	bool partitioned;
 	bool referenced;  /* by foreign keys of other tables: it cannot be truncated alone */

@@ -22,6 +22,8 @@
 	"-c row_security=off "                                                                         \
 	"-c quote_all_identifiers=off -c statement_timeout=0 "                                         \
 	"-c idle_in_transaction_session_timeout=0"
+/* Who waits for a lock behind somebody who waits for ours would wait for ever. */
+#define READER_SETTINGS SETTINGS " -c lock_timeout=10s"
 /* Only for the locks: the slot waits for every running transaction, however long. */
 #define LOCKER_SETTINGS SETTINGS " -c lock_timeout=30s"
 
@@ -218,7 +220,7 @@ connect_source(const pen_snapshot *snapshot, bool replication, const char *setti
 PGconn *
 pen_snapshot_join(const pen_snapshot *snapshot, pen_error *error)
 {
-	PGconn *conn = connect_source(snapshot, false, SETTINGS, error);
+	PGconn *conn = connect_source(snapshot, false, READER_SETTINGS, error);
 	char sql[100];
 
 	if (conn == NULL)

@@ -37,6 +37,7 @@ static const char *const create_sql =
 	/* 2: tables under copy. What was committed before lsn is in the rows. */
 	"ALTER TABLE penstock.tables"
 	" ADD COLUMN IF NOT EXISTS state text NOT NULL DEFAULT 'ready',"
+	" ADD COLUMN IF NOT EXISTS created boolean NOT NULL DEFAULT false,"
 	" ADD COLUMN IF NOT EXISTS lsn pg_lsn,"
 	" ADD COLUMN IF NOT EXISTS rows bigint;"
 	"UPDATE penstock.meta SET version = 2 WHERE version < 2;"
@@ -204,13 +205,15 @@ pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, 
 	pen_pq_format_lsn(lsn, position);
 	snprintf(timeline, sizeof(timeline), "%u", source->timeline);
 	/* What was noted of an earlier life of the slot may be of another WAL. */
-	result = pen_pq_query(conn,
-						  "WITH forgotten AS (UPDATE penstock.tables SET lsn = NULL WHERE slot = $1 "
-						  "AND lsn IS NOT NULL) "
-						  "INSERT INTO penstock.progress "
-						  "(slot, system_identifier, source_database, timeline, fingerprint, lsn) "
-						  "VALUES ($1, $2, $3, $4, $5, $6)",
-						  6, params, error);
+	result =
+		pen_pq_query(conn,
+					 "WITH forgotten AS (UPDATE penstock.tables SET lsn = NULL WHERE slot = $1 "
+					 "AND state = 'ready'), dropped AS (DELETE FROM penstock.tables WHERE "
+					 "slot = $1 AND state <> 'ready') "
+					 "INSERT INTO penstock.progress "
+					 "(slot, system_identifier, source_database, timeline, fingerprint, lsn) "
+					 "VALUES ($1, $2, $3, $4, $5, $6)",
+					 6, params, error);
 	if (result == NULL)
 		return pen_error_context(error, "could not record progress");
 	PQclear(result);
@@ -379,12 +382,13 @@ pen_stored_table(pen_pipeline *pipeline, const pen_source_identity *source,
 /* ---- tables under copy ---- */
 
 /* By pen_copy_state. */
-static const char *const state_names[] = {"", "copying", "appending", "copied", "ready"};
+static const char *const state_names[] = {"",          "creating", "copying",
+										  "appending", "copied",   "ready"};
 
 static pen_copy_state
 state_of(const char *name)
 {
-	pen_copy_state state = PEN_COPY_COPYING;
+	pen_copy_state state = PEN_COPY_CREATING;
 
 	while (state < PEN_COPY_READY && strcmp(state_names[state], name) != 0)
 		state++;
@@ -393,29 +397,53 @@ state_of(const char *name)
 
 penstock_status
 pen_stored_mark(PGconn *conn, const pen_source_identity *source, const penstock_relation *relation,
-				pen_copy_state state, uint64_t lsn, uint64_t rows, pen_error *error)
+				const pen_copy_mark *mark, pen_error *error)
 {
 	char *columns = describe_columns(relation);
 	char oid[16];
 	char position[20];
 	char count[24];
-	const char *params[] = {source->slot, relation->schema,   relation->name, oid,
-							columns,      state_names[state], position,       count};
+	const char *params[] = {source->slot,
+							relation->schema,
+							relation->name,
+							oid,
+							columns,
+							state_names[mark->state],
+							position,
+							count,
+							mark->created ? "t" : "f"};
 	PGresult *result;
 
 	if (columns == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	snprintf(oid, sizeof(oid), "%u", relation->oid);
-	snprintf(count, sizeof(count), "%llu", (unsigned long long) rows);
-	pen_pq_format_lsn(lsn, position);
+	snprintf(count, sizeof(count), "%llu", (unsigned long long) mark->rows);
+	pen_pq_format_lsn(mark->lsn, position);
 	result = pen_pq_query(
 		conn,
 		"INSERT INTO penstock.tables (slot, schema_name, table_name, source_oid, columns, state, "
-		"lsn, rows) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (slot, schema_name, "
-		"table_name) DO UPDATE SET source_oid = excluded.source_oid, columns = excluded.columns, "
-		"state = excluded.state, lsn = excluded.lsn, rows = excluded.rows",
-		8, params, error);
+		"lsn, rows, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (slot, "
+		"schema_name, table_name) DO UPDATE SET source_oid = excluded.source_oid, columns = "
+		"excluded.columns, state = excluded.state, lsn = excluded.lsn, rows = excluded.rows, "
+		"created = excluded.created",
+		9, params, error);
 	free(columns);
+	PQclear(result);
+	return result != NULL ? PENSTOCK_OK
+						  : pen_error_context(error, "recording the copy of table %s.%s",
+											  relation->schema, relation->name);
+}
+
+penstock_status
+pen_stored_complete(PGconn *conn, const pen_source_identity *source,
+					const penstock_relation *relation, pen_error *error)
+{
+	const char *params[] = {source->slot, relation->schema, relation->name};
+	PGresult *result = pen_pq_query(conn,
+									"UPDATE penstock.tables SET state = 'ready', created = false "
+									"WHERE slot = $1 AND schema_name = $2 AND table_name = $3",
+									3, params, error);
+
 	PQclear(result);
 	return result != NULL ? PENSTOCK_OK
 						  : pen_error_context(error, "recording the copy of table %s.%s",
@@ -428,16 +456,20 @@ pen_stored_unready(PGconn *conn, const pen_source_identity *source, pen_copy_rec
 {
 	const char *params[] = {source->slot};
 	PGresult *result = pen_pq_query(conn,
-									"SELECT schema_name, table_name, state FROM penstock.tables "
-									"WHERE slot = $1 AND state <> 'ready'",
+									"SELECT schema_name, table_name, state, created FROM "
+									"penstock.tables WHERE slot = $1 AND state <> 'ready'",
 									1, params, error);
 	penstock_status status = PENSTOCK_OK;
 
 	if (result == NULL)
 		return pen_error_context(error, "could not read penstock.tables");
 	for (int i = 0; status >= 0 && i < PQntuples(result); i++)
-		status = each(place, PQgetvalue(result, i, 0), PQgetvalue(result, i, 1),
-					  state_of(PQgetvalue(result, i, 2)), error);
+	{
+		pen_copy_mark mark = {.state = state_of(PQgetvalue(result, i, 2)),
+							  .created = PQgetvalue(result, i, 3)[0] == 't'};
+
+		status = each(place, PQgetvalue(result, i, 0), PQgetvalue(result, i, 1), &mark, error);
+	}
 	PQclear(result);
 	return status;
 }

@@ -39,11 +39,14 @@ extern penstock_status pen_stored_table(pen_pipeline *pipeline, const pen_source
 
 /* ---- tables under copy ---- */
 
-/* Part of the transaction that is open on conn: record how far a table's copy is. What was committed
- * before lsn is, or will be, in its rows. */
+/* Record how far a table's copy is; part of the transaction that is open on conn, if one is. */
 extern penstock_status pen_stored_mark(PGconn *conn, const pen_source_identity *source,
-									   const penstock_relation *relation, pen_copy_state state,
-									   uint64_t lsn, uint64_t rows, pen_error *error);
+									   const penstock_relation *relation, const pen_copy_mark *mark,
+									   pen_error *error);
+
+/* The same of one that is recorded: it is ready. Rows and LSN stay as they are. */
+extern penstock_status pen_stored_complete(PGconn *conn, const pen_source_identity *source,
+										   const penstock_relation *relation, pen_error *error);
 
 /* Call each for the tables of the slot that are not ready. */
 extern penstock_status pen_stored_unready(PGconn *conn, const pen_source_identity *source,
