@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "commands.h"
 #include "config/settings.h"
+#include "copy/copy.h"
 #include "decode/decode.h"
 #include "destination/kinds.h"
 #include "destination/worker.h"
@@ -37,6 +38,9 @@ struct penstock
 	subscription *subscriptions;
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
+	/* Called now and then while rows are copied; progress is NULL while nothing is. */
+	void (*on_copy)(void *context, const pen_copy_progress *progress);
+	void *on_copy_context;
 	_Atomic int wake_fd;    /* an eventfd: a worker's status has changed, or somebody asks */
 	atomic_bool woken;      /* it says so, and that has not been heard yet */
 	pen_commands *commands; /* of other threads; NULL: nobody asks */

@@ -146,8 +146,8 @@ check_kinds(penstock *p)
 	return PENSTOCK_OK;
 }
 
-static penstock_status
-create_parts(penstock *p)
+penstock_status
+pen_receiver_create_parts(penstock *p)
 {
 	p->route = pen_route_new(p->settings.each.tables, &p->error);
 	if (p->route == NULL)
@@ -166,9 +166,10 @@ create_parts(penstock *p)
 		if (add_worker(p, i) < 0)
 			return p->error.status;
 	}
+	p->identity.advisory_key = random_key();
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);
-	return check_kinds(p);
+	return PENSTOCK_OK;
 }
 
 /*
@@ -189,7 +190,8 @@ open_destinations(penstock *p, bool afresh)
 		if (pen_worker_destination(p->workers[i])->kind->loads_afresh != afresh)
 			continue;
 		pen_error_clear(&down);
-		up = pen_worker_open(p->workers[i], &down) >= 0;
+		/* One whose copy has failed is told so by what was pushed to it. */
+		up = p->refused[i] || pen_worker_open(p->workers[i], &down) >= 0;
 		if (!up && (down.status != PENSTOCK_E_RETRY || p->worker_count == 1))
 		{
 			p->error = down;
@@ -361,9 +363,8 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 	return PENSTOCK_OK;
 }
 
-/* Make sure that the slot is there and ours: permanent by name, or a new temporary one. */
-static penstock_status
-provide_slot(penstock *p)
+penstock_status
+pen_receiver_provide_slot(penstock *p, bool stored)
 {
 	pen_slot_info info;
 
@@ -381,18 +382,18 @@ provide_slot(penstock *p)
 		return p->error.status;
 	if (info.exists)
 		return check_existing_slot(p, &info);
-	if (any_stored(p))
+	if (stored)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_REFUSED,
 			"source: slot \"%s\" does not exist, but a destination has progress for it: "
 			"what was committed since then is lost to a new slot; bring the tables in step, "
 			"then DELETE FROM penstock.progress WHERE slot = '%s' at the destinations",
 			p->slot, p->slot);
-	if (!p->settings.create_slot || p->epoch > 0)
+	if ((!p->settings.create_slot && !p->settings.copy) || p->epoch > 0)
 		return pen_error_set(
 			&p->error, p->epoch > 0 ? PENSTOCK_E_REFUSED : PENSTOCK_E_CONFIG,
 			"source: slot \"%s\" does not exist; create it with penstock slot create, or "
-			"run with --create-slot",
+			"run with --create-slot, or --copy for the rows that exist, too",
 			p->slot);
 	return pen_stream_create_slot(p->stream, p->slot, false, NULL, &p->error);
 }
@@ -564,7 +565,8 @@ pen_receiver_begin_stream(penstock *p)
 	pen_slot_info info;
 	bool connected = p->stream != NULL;
 
-	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 || provide_slot(p) < 0))
+	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 ||
+					   pen_receiver_provide_slot(p, any_stored(p)) < 0))
 		return p->error.status;
 	pen_survey_check_spools(p);
 	from = lowest_position(p);
@@ -642,15 +644,23 @@ find_target(penstock *p)
 penstock_status
 pen_receiver_open(penstock *p)
 {
+	penstock_status status;
+
 	if (p->route != NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "already open");
 	if (pen_settings_check(&p->settings, p->subscription_count == 0, &p->error) < 0 ||
-		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 || create_parts(p) < 0)
+		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 ||
+		pen_receiver_create_parts(p) < 0 || check_kinds(p) < 0)
 		return p->error.status;
-	p->identity.advisory_key = random_key();
-	if (connect_source(p) < 0 || learn_identity(p) < 0 || check_mappings(p) < 0 ||
-		open_destinations(p, false) < 0 || find_target(p) < 0 || provide_slot(p) < 0 ||
-		open_destinations(p, true) < 0)
+	if (connect_source(p) < 0 || learn_identity(p) < 0 || check_mappings(p) < 0)
+		return p->error.status;
+	status = pen_receiver_copy(p);
+	if (status != PENSTOCK_OK)
+		return status;
+	if (p->stream == NULL && (connect_source(p) < 0 || check_identity(p) < 0))
+		return p->error.status;
+	if (open_destinations(p, false) < 0 || find_target(p) < 0 ||
+		pen_receiver_provide_slot(p, any_stored(p)) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;
 	if (begin_first_stream(p) < 0)
 		return p->error.status;

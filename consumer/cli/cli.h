@@ -9,6 +9,7 @@
 #include "penstock/penstock.h"
 
 extern int pen_cli_run(int argc, char **argv);
+extern int pen_cli_sequences(int argc, char **argv);
 extern int pen_cli_slot(int argc, char **argv);
 extern int pen_cli_decode(int argc, char **argv);
 extern int pen_cli_gen_struct(int argc, char **argv);

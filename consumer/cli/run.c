@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "cli/cli.h"
 #include "cli/control.h"
+#include "cli/copybar.h"
 #include "cli/report.h"
 #include "config/file.h"
 #include "destination/memory/memory.h"
@@ -225,7 +226,7 @@ follow(penstock *p, bool live, int64_t started_ms)
 	penstock_status status = penstock_open(p);
 	int64_t shown_ms = 0;
 
-	if (status >= 0)
+	if (status == PENSTOCK_OK)
 		status = check_dump(p);
 	while (status >= 0 && status != PENSTOCK_DONE)
 	{
@@ -254,6 +255,7 @@ pen_cli_run(int argc, char **argv)
 {
 	penstock_log_level level = PENSTOCK_LOG_INFO;
 	penstock *p = penstock_new();
+	pen_copybar bar = {.out = stderr, .live = isatty(STDERR_FILENO) != 0};
 	int64_t started_ms = pen_clock_ms();
 	bool quiet = false;
 	pen_server *server = NULL;
@@ -274,6 +276,11 @@ pen_cli_run(int argc, char **argv)
 	}
 	if (quiet)
 		level = PENSTOCK_LOG_WARNING;
+	else
+	{
+		p->on_copy = pen_copybar_show;
+		p->on_copy_context = &bar;
+	}
 	penstock_on_log(p, pen_cli_log, &level);
 	running = p;
 	handle_signals();
@@ -294,5 +301,6 @@ pen_cli_run(int argc, char **argv)
 	running = NULL;
 	pen_server_stop(server);
 	penstock_free(p);
+	pen_copybar_reset(&bar);
 	return code;
 }

@@ -17,6 +17,7 @@
 #define AT(member)      offsetof(pen_settings, member)
 #define AT_EACH(member) offsetof(pen_destination_options, member)
 
+static const char *const copy_mode_words[] = {"empty", "truncate", "append", NULL};
 static const char *const on_full_words[] = {"hold", "detach", NULL};
 
 /* Scope and words are left out where the option is one of the run and no choice. */
@@ -35,6 +36,19 @@ const pen_setting pen_setting_table[] = {
 	 "where changes go: memory:, stdout:, postgresql://…; may be given several times"},
 	{"tables", PEN_SETTING_PATTERNS, AT_EACH(tables), NULL, 0, 0, "PATTERN,…",
 	 "only these tables: schema.table, * for any characters, \\ to quote", PEN_SCOPE_BOTH},
+	{"copy", PEN_SETTING_FLAG, AT(copy), "off", 0, 1, NULL,
+	 "first copy the rows that exist to databases that have no position yet"},
+	{"copy-mode", PEN_SETTING_CHOICE, AT(copy_mode), "empty", 0, 0, "empty|truncate|append",
+	 "rows that are there before: empty allows none, truncate, append keeps them and adds later "
+	 "ones",
+	 PEN_SCOPE_RUN, copy_mode_words},
+	{"copy-jobs", PEN_SETTING_NUMBER, AT(copy_jobs), "4", 1, 64, "N", "how many COPYs at a time"},
+	{"copy-split", PEN_SETTING_BYTES, AT(copy_split_bytes), "1GB", 64 * KB, 1024 * GB, "BYTES",
+	 "larger tables are copied in parts, and seen in part until they are complete"},
+	{"create-tables", PEN_SETTING_FLAG, AT(create_tables), "off", 0, 1, NULL,
+	 "with --copy: create the tables that are missing, by pg_dump"},
+	{"sequences", PEN_SETTING_FLAG, AT(sequences), "off", 0, 1, NULL,
+	 "with --copy: set sequences at the end of it"},
 	{"state-dir", PEN_SETTING_STRING, AT(state_dir), NULL, 0, 0, "DIRECTORY",
 	 "where what must outlive a restart is kept; default: $STATE_DIRECTORY"},
 	{"until", PEN_SETTING_STRING, AT(until), NULL, 0, 0, "current|LSN",
@@ -440,6 +454,15 @@ check_rules(pen_settings *settings, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+static penstock_status
+check_copy(const pen_settings *settings, pen_error *error)
+{
+	if (!settings->copy && (settings->create_tables || settings->sequences))
+		return pen_error_set(error, PENSTOCK_E_CONFIG, "--%s is part of a copy: add --copy",
+							 settings->create_tables ? "create-tables" : "sequences");
+	return PENSTOCK_OK;
+}
+
 penstock_status
 pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 {
@@ -453,5 +476,5 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 		return error->status;
 	if (settings->create_slot && settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "--create-slot needs --slot NAME");
-	return check_until(settings, error);
+	return check_copy(settings, error) < 0 ? error->status : check_until(settings, error);
 }

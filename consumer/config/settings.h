@@ -59,6 +59,12 @@ typedef struct pen_settings
 	struct pen_rule **rules; /* owned; [table PATTERN]: route/rules.h */
 	size_t rule_count;
 	int64_t create_slot;
+	int64_t copy;
+	int64_t copy_mode; /* pen_copy_mode of copy/copy.h */
+	int64_t copy_jobs;
+	int64_t copy_split_bytes;
+	int64_t create_tables;
+	int64_t sequences;
 	int64_t memory_limit;
 	int64_t table_memory_limit;
 	int64_t progress_interval_ms;

@@ -67,6 +67,7 @@ postgres_close(pen_destination *destination)
 	PQfinish(self->conn);
 	self->conn = NULL;
 	pen_row_free(&self->row);
+	pen_stored_copies_reset(&self->copies);
 	self->in_transaction = false;
 	self->commit_count = 0;
 	self->batch_bytes = 0;
@@ -155,6 +156,20 @@ open_session(postgres_destination *self, const pen_source_identity *source, pen_
 	return PENSTOCK_OK;
 }
 
+PGconn *
+pen_postgres_connect(const pen_destination_config *config, const pen_source_identity *source,
+					 pen_error *error)
+{
+	postgres_destination session = {.base.config = config};
+
+	if (open_session(&session, source, error) >= 0)
+		return session.conn;
+	if (session.conn != NULL)
+		pen_error_context(error, "destination %s", config->name);
+	PQfinish(session.conn);
+	return NULL;
+}
+
 static penstock_status
 open_progress(postgres_destination *self, const pen_source_identity *source, pen_position *position,
 			  pen_error *error)
@@ -164,6 +179,7 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
+		pen_stored_load_copies(self->conn, source, lsn, &self->copies, error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;

@@ -6,6 +6,7 @@
 #include "destination/destination.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
+#include "destination/postgres/stored.h"
 #include "destination/postgres/target.h"
 #include "event/lsn.h"
 
@@ -34,9 +35,10 @@ typedef struct postgres_destination
 	uint64_t stored_lsn;
 	uint64_t applied_lsn;
 	uint64_t durable_lsn;
-	uint64_t gathered_lsn; /* end of the last source transaction in the open one */
-	uint64_t commit_lsn;   /* of the source transaction that is being applied */
-	bool in_transaction;   /* a BEGIN was sent */
+	uint64_t gathered_lsn;    /* end of the last source transaction in the open one */
+	uint64_t commit_lsn;      /* of the source transaction that is being applied */
+	bool in_transaction;      /* a BEGIN was sent */
+	pen_stored_copies copies; /* tables that are ahead of stored_lsn */
 	size_t batch_bytes;
 	int64_t began_ms; /* when the open destination transaction did */
 
@@ -60,6 +62,11 @@ extern penstock_status pen_postgres_apply_row(postgres_destination *self,
 											  const penstock_event *event, pen_error *error);
 extern penstock_status pen_postgres_apply_truncate(postgres_destination *self,
 												   const penstock_event *event, pen_error *error);
+
+/* A session of a copy, as one that applies has it; NULL and error. The source itself, and a database
+ * that is a destination under another name too, are refused. */
+extern PGconn *pen_postgres_connect(const pen_destination_config *config,
+									const pen_source_identity *source, pen_error *error);
 
 /* Forget all targets: what was recorded of them has been rolled back, or the session ends. */
 extern void pen_postgres_forget_targets(postgres_destination *self);
