@@ -117,6 +117,8 @@ create_parts(penstock *p)
 	p->assembler = pen_assembler_new(p->route);
 	if (p->wake_fd < 0 || p->decoder == NULL || p->assembler == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory or file descriptors");
+	pen_decoder_defer_streams(p->decoder);
+	pen_assembler_limit(p->assembler, p->state, (size_t) p->settings.memory_limit / 4);
 	for (size_t i = 0; i < p->settings.destination_count; i++)
 	{
 		if (add_worker(p, i) < 0)
@@ -354,6 +356,17 @@ forget_stream(penstock *p, uint64_t start_lsn)
 	p->finishing = p->stop_requested != 0;
 }
 
+static penstock_status
+start_stream(penstock *p, uint64_t from)
+{
+	const pen_stream_option options[] = {
+		{"streaming", p->settings.streaming ? "on" : "off"},
+	};
+
+	return pen_stream_start(p->stream, p->slot, from, options, sizeof(options) / sizeof(*options),
+							&p->error);
+}
+
 penstock_status
 pen_receiver_begin_stream(penstock *p)
 {
@@ -365,8 +378,7 @@ pen_receiver_begin_stream(penstock *p)
 	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 || provide_slot(p) < 0))
 		return p->error.status;
 	from = lowest_position(p);
-	if (pen_stream_start(p->stream, p->slot, from, &p->error) < 0 ||
-		pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
+	if (start_stream(p, from) < 0 || pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
 		pen_control_current_lsn(p->control, &current, &p->error) < 0)
 		return p->error.status;
 	if (check_positions(p, info.confirmed_lsn, current) < 0)

@@ -24,6 +24,8 @@ const pen_setting pen_setting_table[] = {
 	 "where changes go: memory:, stdout:, postgresql://…; may be given several times"},
 	{"tables", PEN_SETTING_STRING, AT(tables), NULL, 0, 0, "PATTERN,…",
 	 "only these tables: schema.table, * for any characters, \\ to quote"},
+	{"streaming", PEN_SETTING_FLAG, AT(streaming), "on", 0, 1, NULL,
+	 "take large transactions while they are in progress; default: on"},
 	{"state-dir", PEN_SETTING_STRING, AT(state_dir), NULL, 0, 0, "DIRECTORY",
 	 "where what must outlive a restart is kept; default: $STATE_DIRECTORY"},
 	{"until", PEN_SETTING_STRING, AT(until), NULL, 0, 0, "current|LSN",

@@ -26,6 +26,7 @@ typedef struct pen_settings
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];
 	size_t destination_count;
 	int64_t create_slot;
+	int64_t streaming;
 	int64_t allow_triggers;
 	int64_t memory_limit;
 	int64_t table_memory_limit;

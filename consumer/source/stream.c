@@ -237,22 +237,66 @@ pen_stream_history(pen_stream *stream, pen_timeline_switch **history, size_t *co
 
 /* ---- streaming ---- */
 
-penstock_status
-pen_stream_start(pen_stream *stream, const char *slot, uint64_t lsn, pen_error *error)
+/* Append ", "name" 'value'" to *sql. False without memory. */
+static bool
+append_option(pen_stream *stream, char **sql, const pen_stream_option *option)
+{
+	char *name = PQescapeIdentifier(stream->conn, option->name, strlen(option->name));
+	char *value = PQescapeLiteral(stream->conn, option->value, strlen(option->value));
+	char *longer = NULL;
+	bool ok =
+		name != NULL && value != NULL && asprintf(&longer, "%s, %s %s", *sql, name, value) >= 0;
+
+	PQfreemem(name);
+	PQfreemem(value);
+	if (!ok)
+		return false;
+	free(*sql);
+	*sql = longer;
+	return true;
+}
+
+/* The command that begins the stream, for free(). */
+static char *
+start_command(pen_stream *stream, const char *slot, uint64_t lsn, const pen_stream_option *options,
+			  size_t count, pen_error *error)
 {
 	char *quoted = quote_slot(stream, slot, error);
 	char position[20];
-	char sql[512];
-	PGresult *result;
+	char *sql = NULL;
+	char *whole = NULL;
+	bool ok;
 
 	if (quoted == NULL)
-		return error->status;
+		return NULL;
 	pen_pq_format_lsn(lsn, position);
-	snprintf(sql, sizeof(sql),
-			 "START_REPLICATION SLOT %s LOGICAL %s (\"protocol_min\" '%d', \"protocol_max\" '%d')",
-			 quoted, position, PEN_PROTOCOL_VERSION_MIN, PEN_PROTOCOL_VERSION_MAX);
+	ok = asprintf(&sql,
+				  "START_REPLICATION SLOT %s LOGICAL %s (\"protocol_min\" '%d', "
+				  "\"protocol_max\" '%d'",
+				  quoted, position, PEN_PROTOCOL_VERSION_MIN, PEN_PROTOCOL_VERSION_MAX) >= 0;
 	PQfreemem(quoted);
+	for (size_t i = 0; ok && i < count; i++)
+		ok = append_option(stream, &sql, &options[i]);
+	if (!ok || asprintf(&whole, "%s)", sql) < 0)
+	{
+		whole = NULL;
+		pen_error_set(error, PENSTOCK_E_RETRY, "source: out of memory");
+	}
+	free(sql);
+	return whole;
+}
+
+penstock_status
+pen_stream_start(pen_stream *stream, const char *slot, uint64_t lsn,
+				 const pen_stream_option *options, size_t count, pen_error *error)
+{
+	char *sql = start_command(stream, slot, lsn, options, count, error);
+	PGresult *result;
+
+	if (sql == NULL)
+		return error->status;
 	result = pen_pq_query(stream->conn, sql, 0, NULL, error);
+	free(sql);
 	if (result == NULL)
 		return explain(error, slot);
 	if (PQresultStatus(result) != PGRES_COPY_BOTH || PQsetnonblocking(stream->conn, 1) != 0)

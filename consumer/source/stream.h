@@ -51,8 +51,17 @@ extern penstock_status pen_stream_drop_slot(pen_stream *stream, const char *slot
 extern penstock_status pen_stream_history(pen_stream *stream, pen_timeline_switch **history,
 										  size_t *count, pen_error *error);
 
-/* Begin COPY BOTH at lsn, or at the slot's confirmed position where that is later. */
+/* An option of the plugin. */
+typedef struct pen_stream_option
+{
+	const char *name;
+	const char *value;
+} pen_stream_option;
+
+/* Begin COPY BOTH at lsn, or at the slot's confirmed position where that is later, with count
+ * options for the plugin beside the versions of the protocol. */
 extern penstock_status pen_stream_start(pen_stream *stream, const char *slot, uint64_t lsn,
+										const pen_stream_option *options, size_t count,
 										pen_error *error);
 
 /* Take what has arrived, without waiting: PENSTOCK_OK and *message, or PENSTOCK_AGAIN. */
