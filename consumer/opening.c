@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "follower.h"
 #include "event/lsn.h"
@@ -89,8 +90,17 @@ check_kinds(penstock *p)
 		const pen_destination_kind *kind = pen_worker_destination(p->workers[i])->kind;
 
 		keeps_position = keeps_position || kind->keeps_position;
+		if (p->settings.two_phase && !kind->prepares)
+			return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+								 "destination %s cannot take prepared transactions; run without "
+								 "--two-phase, and they come at their commit",
+								 p->configs[i].name);
 		memory = memory || kind == &pen_destination_memory;
 	}
+	if (p->settings.two_phase && p->subscription_count > 0)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "callbacks cannot take prepared transactions; without two-phase they "
+							 "come at their commit");
 	if (keeps_position && p->settings.slot == NULL)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_CONFIG,
@@ -160,6 +170,20 @@ connect_source(penstock *p)
 	return p->stream != NULL ? PENSTOCK_OK : p->error.status;
 }
 
+/* What is filtered by the plugin is filtered too. */
+static void
+take_fingerprint(penstock *p)
+{
+	char text[64];
+
+	pen_route_fingerprint(p->route, p->identity.fingerprint);
+	if (strcmp(p->settings.origin, "any") == 0)
+		return;
+	snprintf(text, sizeof(text), "%s origin=%s", p->identity.fingerprint, p->settings.origin);
+	snprintf(p->identity.fingerprint, sizeof(p->identity.fingerprint), "%016llx",
+			 (unsigned long long) XXH64(text, strlen(text), 0));
+}
+
 static penstock_status
 learn_identity(penstock *p)
 {
@@ -177,7 +201,7 @@ learn_identity(penstock *p)
 	identity->connect_timeout_ms = (int) p->settings.connect_timeout_ms;
 	identity->sibling_keys = p->keys;
 	identity->sibling_count = p->worker_count;
-	pen_route_fingerprint(p->route, identity->fingerprint);
+	take_fingerprint(p);
 	return PENSTOCK_OK;
 }
 
@@ -230,6 +254,16 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
 							 "source: slot \"%s\" is of database \"%s\", but this is \"%s\"",
 							 p->slot, info->database, p->identity.database);
+	if (info->two_phase != (p->settings.two_phase != 0))
+		return pen_error_set(
+			&p->error, PENSTOCK_E_CONFIG,
+			info->two_phase
+				? "source: slot \"%s\" was created for prepared transactions, of which some may be "
+				  "under way: run with --two-phase"
+				: "source: slot \"%s\" was not created for prepared transactions: run without "
+				  "--two-phase, or drop it, create it with --two-phase, and bring the "
+				  "destinations in step",
+			p->slot);
 	if (strcmp(info->wal_status, "lost") == 0)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_REFUSED,
@@ -237,6 +271,15 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 			"changes are lost; drop it, bring the destinations in step, and begin anew",
 			p->slot);
 	return PENSTOCK_OK;
+}
+
+static penstock_status
+create_slot(penstock *p)
+{
+	const pen_stream_slot slot = {
+		.name = p->slot, .temporary = p->temporary, .two_phase = p->settings.two_phase != 0};
+
+	return pen_stream_create_slot(p->stream, &slot, NULL, &p->error);
 }
 
 /* Make sure that the slot is there and ours: permanent by name, or a new temporary one. */
@@ -250,7 +293,7 @@ provide_slot(penstock *p)
 	{
 		snprintf(p->slot, sizeof(p->slot), "penstock_%d_%08x", (int) getpid(),
 				 (unsigned int) random_key());
-		return pen_stream_create_slot(p->stream, p->slot, true, NULL, &p->error);
+		return create_slot(p);
 	}
 	if (snprintf(p->slot, sizeof(p->slot), "%s", p->settings.slot) >= (int) sizeof(p->slot))
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
@@ -272,7 +315,7 @@ provide_slot(penstock *p)
 			"source: slot \"%s\" does not exist; create it with penstock slot create, or "
 			"run with --create-slot",
 			p->slot);
-	return pen_stream_create_slot(p->stream, p->slot, false, NULL, &p->error);
+	return create_slot(p);
 }
 
 /* ---- the stream ---- */
@@ -344,6 +387,7 @@ forget_stream(penstock *p, uint64_t start_lsn)
 {
 	pen_decoder_reset(p->decoder);
 	pen_assembler_reset(p->assembler);
+	pen_assembler_start(p->assembler, start_lsn);
 	pen_statistics_forget_relations(&p->statistics);
 	if (p->called_lsn != 0 && start_lsn > p->called_lsn && p->subscription_count > 0)
 		pen_log_write(&p->log, PENSTOCK_LOG_WARNING, "source",
@@ -361,6 +405,8 @@ start_stream(penstock *p, uint64_t from)
 {
 	const pen_stream_option options[] = {
 		{"streaming", p->settings.streaming ? "on" : "off"},
+		{"two_phase", p->settings.two_phase ? "on" : "off"},
+		{"origin", p->settings.origin},
 	};
 
 	return pen_stream_start(p->stream, p->slot, from, options, sizeof(options) / sizeof(*options),

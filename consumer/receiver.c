@@ -170,7 +170,7 @@ give_feedback(penstock *p, int64_t now, bool at_once)
 static penstock_status
 call_back(penstock *p, const penstock_event *event)
 {
-	bool bounds = event->kind == PENSTOCK_BEGIN || event->kind == PENSTOCK_COMMIT;
+	bool bounds = event->kind == PENSTOCK_BEGIN || event->kind >= PENSTOCK_COMMIT;
 
 	if (event->kind == PENSTOCK_BEGIN)
 		p->skipping_callbacks = event->transaction->commit_lsn < p->called_lsn;

@@ -26,6 +26,10 @@ const pen_setting pen_setting_table[] = {
 	 "only these tables: schema.table, * for any characters, \\ to quote"},
 	{"streaming", PEN_SETTING_FLAG, AT(streaming), "on", 0, 1, NULL,
 	 "take large transactions while they are in progress; default: on"},
+	{"two-phase", PEN_SETTING_FLAG, AT(two_phase), "off", 0, 1, NULL,
+	 "prepare where the source prepares; the slot must have been created with it"},
+	{"origin", PEN_SETTING_STRING, AT(origin), "any", 0, 0, "any|none",
+	 "none: leave out what was replicated to the source"},
 	{"state-dir", PEN_SETTING_STRING, AT(state_dir), NULL, 0, 0, "DIRECTORY",
 	 "where what must outlive a restart is kept; default: $STATE_DIRECTORY"},
 	{"until", PEN_SETTING_STRING, AT(until), NULL, 0, 0, "current|LSN",
@@ -338,5 +342,9 @@ pen_settings_check(pen_settings *settings, bool wants_memory, pen_error *error)
 	}
 	if (settings->create_slot && settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "--create-slot needs --slot NAME");
+	if (strcmp(settings->origin, "any") != 0 && strcmp(settings->origin, "none") != 0)
+		return pen_error_set(error, PENSTOCK_E_CONFIG,
+							 "option origin: \"%.60s\" is neither any nor none",
+							 printable(settings->origin));
 	return check_until(settings, error);
 }

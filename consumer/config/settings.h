@@ -21,12 +21,14 @@ typedef struct pen_settings
 	char *slot;
 	char *tables;
 	char *state_dir;
+	char *origin;
 	char *until;
 	char *dump_tables;
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];
 	size_t destination_count;
 	int64_t create_slot;
 	int64_t streaming;
+	int64_t two_phase;
 	int64_t allow_triggers;
 	int64_t memory_limit;
 	int64_t table_memory_limit;

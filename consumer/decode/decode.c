@@ -77,8 +77,10 @@ void
 pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction)
 {
 	decoder->transaction = *transaction;
+	decoder->transaction.gid = NULL; /* borrowed; nobody here asks for it */
 	decoder->narrator.in_transaction = true;
-	decoder->narrator.begun_by = PEN_EVENT_BEGIN;
+	decoder->narrator.begun_by =
+		transaction->gid != NULL ? PEN_EVENT_BEGIN_PREPARE : PEN_EVENT_BEGIN;
 	decoder->narrator.head = (pen_json_head){.xid = transaction->xid,
 											 .commit_lsn = transaction->commit_lsn,
 											 .commit_time = transaction->commit_time};

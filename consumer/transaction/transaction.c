@@ -4,22 +4,27 @@
 #include "event/lsn.h"
 #include "transaction/shelf.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct pen_assembler
 {
 	const pen_route *route;
 	bool in_transaction;
 	penstock_transaction transaction;
+	char gid[PEN_GID_SIZE]; /* transaction.gid points here, or is NULL */
+	uint64_t start_lsn;
 	uint64_t end_lsn;
 
-	/* Transactions in progress. */
+	/* Transactions in progress, and those that were prepared before start_lsn. */
 	pen_shelf *shelf;
 	pen_parcel *part; /* whose part is open, or NULL */
 	uint32_t subxid;  /* in which the next change of it stands */
 
 	/* The one that has committed, while it is handed out; in_transaction once it has begun. */
 	pen_parcel *pending;
+	penstock_event_kind pending_end; /* what ends it: commit or prepare */
 	uint64_t pending_end_lsn;
 	uint64_t sequence;
 
@@ -70,11 +75,33 @@ pen_assembler_reset(pen_assembler *assembler)
 }
 
 void
+pen_assembler_start(pen_assembler *assembler, uint64_t lsn)
+{
+	assembler->start_lsn = lsn;
+}
+
+bool
+pen_gid_copy(char gid[PEN_GID_SIZE], const uint8_t *bytes, size_t len)
+{
+	if (len == 0 || len >= PEN_GID_SIZE || memchr(bytes, '\0', len) != NULL)
+		return false;
+	memcpy(gid, bytes, len);
+	gid[len] = '\0';
+	return true;
+}
+
+void
 pen_assembler_resume(pen_assembler *assembler, const penstock_transaction *transaction)
 {
 	assembler->in_transaction = true;
 	assembler->transaction = *transaction;
-	assembler->transaction.end_lsn = 0;
+	if (transaction->gid == NULL)
+		assembler->transaction.end_lsn = 0;
+	else
+	{
+		snprintf(assembler->gid, sizeof(assembler->gid), "%s", transaction->gid);
+		assembler->transaction.gid = assembler->gid;
+	}
 	assembler->copied_to = NULL;
 }
 
@@ -116,7 +143,7 @@ add_event(pen_assembler *assembler, pen_chunk *chunk, penstock_event_kind kind)
 	if (event == NULL)
 		return NULL;
 	if (assembler->copied_to != chunk || chunk->count == 1 || kind == PENSTOCK_BEGIN ||
-		kind == PENSTOCK_COMMIT)
+		kind >= PENSTOCK_COMMIT)
 	{
 		assembler->copy = pen_chunk_transaction(chunk, &assembler->transaction);
 		assembler->copied_to = chunk;
@@ -130,6 +157,12 @@ static penstock_status
 no_memory(pen_error *error)
 {
 	return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for the stream");
+}
+
+static penstock_status
+add_bound(pen_assembler *assembler, pen_chunk *chunk, penstock_event_kind kind, pen_error *error)
+{
+	return add_event(assembler, chunk, kind) != NULL ? PENSTOCK_OK : no_memory(error);
 }
 
 static penstock_status
@@ -174,7 +207,7 @@ static penstock_status
 take_commit(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk,
 			pen_error *error)
 {
-	if (!assembler->in_transaction ||
+	if (!assembler->in_transaction || assembler->transaction.gid != NULL ||
 		decoded->event.transaction->commit_lsn != assembler->transaction.commit_lsn)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "the commit at " LSN_FORMAT " is not that of the open transaction",
@@ -240,7 +273,8 @@ take_truncate(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *c
 /* ---- parts of transactions in progress ---- */
 
 static penstock_status
-start_part(pen_assembler *assembler, const pen_json_boundary *boundary, pen_error *error)
+start_part(pen_assembler *assembler, const pen_json_boundary *boundary, bool first,
+		   pen_error *error)
 {
 	pen_parcel *parcel = pen_shelf_find(assembler->shelf, boundary->xid);
 
@@ -248,7 +282,7 @@ start_part(pen_assembler *assembler, const pen_json_boundary *boundary, pen_erro
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "a part of transaction %u begins inside of another one",
 							 boundary->xid);
-	if ((parcel == NULL) != boundary->first)
+	if ((parcel == NULL) != first)
 		return pen_error_set(error, PENSTOCK_E_DATA,
 							 "a part of transaction %u %s, but it is not the first", boundary->xid,
 							 parcel == NULL ? "comes" : "says that it is the first one");
@@ -283,42 +317,165 @@ abort_parts(pen_assembler *assembler, const pen_json_boundary *boundary, pen_err
 	return PENSTOCK_OK;
 }
 
+/* All parts are there: they come out from now on, with this end. gid NULL: as an ordinary one. */
 static penstock_status
-commit_parts(pen_assembler *assembler, const pen_json_boundary *boundary, pen_error *error)
+hand_out(pen_assembler *assembler, const pen_json_boundary *boundary, penstock_event_kind ends,
+		 const char *gid, pen_error *error)
 {
 	pen_parcel *parcel = pen_shelf_find(assembler->shelf, boundary->xid);
 
 	if (parcel == NULL)
 		return pen_error_set(error, PENSTOCK_E_DATA,
-							 "transaction %u commits at " LSN_FORMAT ", but no part of it came",
+							 "transaction %u ends at " LSN_FORMAT ", but no part of it came",
 							 boundary->xid, LSN_ARGS(boundary->lsn));
 	if (check_order(assembler, boundary->lsn, error) < 0 ||
 		check_end(boundary->lsn, boundary->end_lsn, error) < 0)
 		return PENSTOCK_E_DATA;
-	assembler->transaction = (penstock_transaction){
-		.xid = boundary->xid, .commit_lsn = boundary->lsn, .commit_time = boundary->time};
+	assembler->transaction = (penstock_transaction){.xid = boundary->xid,
+													.commit_lsn = boundary->lsn,
+													.commit_time = boundary->time,
+													.gid = gid};
 	assembler->pending = parcel;
+	if (gid != NULL)
+		assembler->transaction.end_lsn = boundary->end_lsn;
+	assembler->pending_end = ends;
 	assembler->pending_end_lsn = boundary->end_lsn;
 	assembler->sequence = 0;
 	return PENSTOCK_OK;
 }
 
-static penstock_status
-take_boundary(pen_assembler *assembler, const pen_decoded *decoded, pen_error *error)
+/* ---- prepared transactions ---- */
+
+/* Was it prepared where this stream could not see it? Then the server sends it at its commit: it is
+ * kept till then, and comes as an ordinary one. */
+static bool
+is_late(const pen_assembler *assembler, const pen_json_boundary *boundary)
 {
+	return boundary->lsn < assembler->start_lsn || boundary->lsn < assembler->end_lsn;
+}
+
+static penstock_status
+check_gid(pen_assembler *assembler, const pen_json_boundary *boundary, pen_error *error)
+{
+	if (pen_gid_copy(assembler->gid, boundary->gid.data, boundary->gid.len))
+		return PENSTOCK_OK;
+	return pen_error_set(error, PENSTOCK_E_DATA, "transaction %u was prepared without a valid name",
+						 boundary->xid);
+}
+
+static penstock_status
+begin_prepare(pen_assembler *assembler, const pen_json_boundary *boundary, pen_chunk *chunk,
+			  pen_error *error)
+{
+	if (is_late(assembler, boundary))
+		return start_part(assembler, boundary, true, error);
+	if (assembler->in_transaction || assembler->part != NULL)
+		return pen_error_set(error, PENSTOCK_E_DATA,
+							 "a prepared transaction begins inside of another one");
+	if (check_gid(assembler, boundary, error) < 0)
+		return PENSTOCK_E_DATA;
+	assembler->in_transaction = true;
+	assembler->transaction = (penstock_transaction){.xid = boundary->xid,
+													.commit_lsn = boundary->lsn,
+													.end_lsn = boundary->end_lsn,
+													.commit_time = boundary->time,
+													.gid = assembler->gid};
+	return add_bound(assembler, chunk, PENSTOCK_BEGIN, error);
+}
+
+static penstock_status
+prepare(pen_assembler *assembler, const pen_json_boundary *boundary, pen_chunk *chunk,
+		pen_error *error)
+{
+	if (assembler->part != NULL)
+	{
+		assembler->part = NULL;
+		return PENSTOCK_OK;
+	}
+	if (!assembler->in_transaction || boundary->lsn != assembler->transaction.commit_lsn)
+		return pen_error_set(error, PENSTOCK_E_DATA,
+							 "the prepare at " LSN_FORMAT " is not that of the open transaction",
+							 LSN_ARGS(boundary->lsn));
+	if (check_end(boundary->lsn, boundary->end_lsn, error) < 0)
+		return PENSTOCK_E_DATA;
+	assembler->transaction.end_lsn = boundary->end_lsn;
+	if (add_bound(assembler, chunk, PENSTOCK_PREPARE, error) < 0)
+		return PENSTOCK_E_RETRY;
+	assembler->in_transaction = false;
+	assembler->end_lsn = boundary->end_lsn;
+	return PENSTOCK_OK;
+}
+
+/* COMMIT PREPARED or ROLLBACK PREPARED of what was prepared in time. */
+static penstock_status
+end_prepared(pen_assembler *assembler, const pen_json_boundary *boundary, penstock_event_kind kind,
+			 pen_chunk *chunk, pen_error *error)
+{
+	/* Only the end of a rollback's record is told: take its last byte for its start, which falls
+	 * before or after a position as the record does. */
+	uint64_t lsn = kind == PENSTOCK_COMMIT_PREPARED ? boundary->lsn : boundary->end_lsn - 1;
+
+	if (check_order(assembler, lsn, error) < 0 || check_end(lsn, boundary->end_lsn, error) < 0 ||
+		check_gid(assembler, boundary, error) < 0)
+		return PENSTOCK_E_DATA;
+	assembler->transaction = (penstock_transaction){.xid = boundary->xid,
+													.commit_lsn = lsn,
+													.end_lsn = boundary->end_lsn,
+													.commit_time = boundary->time,
+													.gid = assembler->gid,
+													.prepare_end_lsn = boundary->prepare_end_lsn,
+													.prepare_time = boundary->prepare_time};
+	assembler->end_lsn = boundary->end_lsn;
+	return add_bound(assembler, chunk, kind, error);
+}
+
+static penstock_status
+take_end(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk, pen_error *error)
+{
+	const pen_json_boundary *boundary = decoded->boundary;
+	pen_parcel *kept = pen_shelf_find(assembler->shelf, boundary->xid);
+
+	switch (decoded->kind)
+	{
+		case PEN_EVENT_STREAM_ABORT:
+			return abort_parts(assembler, boundary, error);
+		case PEN_EVENT_STREAM_COMMIT:
+			return hand_out(assembler, boundary, PENSTOCK_COMMIT, NULL, error);
+		case PEN_EVENT_STREAM_PREPARE:
+			if (is_late(assembler, boundary))
+				return PENSTOCK_OK;
+			if (check_gid(assembler, boundary, error) < 0)
+				return PENSTOCK_E_DATA;
+			return hand_out(assembler, boundary, PENSTOCK_PREPARE, assembler->gid, error);
+		case PEN_EVENT_COMMIT_PREPARED:
+			if (kept != NULL)
+				return hand_out(assembler, boundary, PENSTOCK_COMMIT, NULL, error);
+			return end_prepared(assembler, boundary, PENSTOCK_COMMIT_PREPARED, chunk, error);
+		default:
+			pen_shelf_drop(assembler->shelf, kept);
+			return end_prepared(assembler, boundary, PENSTOCK_ROLLBACK_PREPARED, chunk, error);
+	}
+}
+
+static penstock_status
+take_boundary(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk,
+			  pen_error *error)
+{
+	if (decoded->kind == PEN_EVENT_BEGIN_PREPARE)
+		return begin_prepare(assembler, decoded->boundary, chunk, error);
+	if (decoded->kind == PEN_EVENT_PREPARE)
+		return prepare(assembler, decoded->boundary, chunk, error);
 	if (decoded->kind == PEN_EVENT_STREAM_STOP)
 	{
 		assembler->part = NULL;
 		return PENSTOCK_OK;
 	}
 	if (decoded->kind == PEN_EVENT_STREAM_START)
-		return start_part(assembler, decoded->boundary, error);
+		return start_part(assembler, decoded->boundary, decoded->boundary->first, error);
 	if (assembler->in_transaction || assembler->part != NULL)
 		return pen_error_set(error, PENSTOCK_E_DATA, "transaction %u ends inside of another one",
 							 decoded->boundary->xid);
-	return decoded->kind == PEN_EVENT_STREAM_ABORT
-			   ? abort_parts(assembler, decoded->boundary, error)
-			   : commit_parts(assembler, decoded->boundary, error);
+	return take_end(assembler, decoded, chunk, error);
 }
 
 /* ---- any event ---- */
@@ -366,15 +523,11 @@ pen_assembler_take(pen_assembler *assembler, const pen_decoded *decoded, pen_chu
 		case PEN_EVENT_TRUNCATE:
 		case PEN_EVENT_SUB_XACT:
 			break;
-		case PEN_EVENT_STREAM_START:
-		case PEN_EVENT_STREAM_STOP:
-		case PEN_EVENT_STREAM_ABORT:
-		case PEN_EVENT_STREAM_COMMIT:
-			return take_boundary(assembler, decoded, error);
-		default:
+		case PEN_EVENT_MESSAGE:
 			return pen_error_set(error, PENSTOCK_E_DATA,
-								 "the stream has events of kind %d, which were not asked for",
-								 (int) decoded->kind);
+								 "the stream has messages, which were not asked for");
+		default:
+			return take_boundary(assembler, decoded, chunk, error);
 	}
 	if (assembler->part != NULL)
 		return keep(assembler, decoded, chunk, error);
@@ -411,12 +564,6 @@ take_piece(pen_assembler *assembler, pen_decoder *decoder, const pen_piece *piec
 	return status;
 }
 
-static penstock_status
-add_bound(pen_assembler *assembler, pen_chunk *chunk, penstock_event_kind kind, pen_error *error)
-{
-	return add_event(assembler, chunk, kind) != NULL ? PENSTOCK_OK : no_memory(error);
-}
-
 /* Fill chunks until one has events; all has been handed out when pending is NULL again. */
 static penstock_status
 fill_next(pen_assembler *assembler, pen_decoder *decoder, pen_chunk **chunk, pen_error *error)
@@ -439,7 +586,7 @@ fill_next(pen_assembler *assembler, pen_decoder *decoder, pen_chunk **chunk, pen
 	if (status < 0 || !pen_parcel_is_empty(assembler->pending))
 		return status;
 	assembler->transaction.end_lsn = assembler->pending_end_lsn;
-	status = add_bound(assembler, piece.chunk, PENSTOCK_COMMIT, error);
+	status = add_bound(assembler, piece.chunk, assembler->pending_end, error);
 	if (status < 0)
 		return status;
 	assembler->end_lsn = assembler->pending_end_lsn;

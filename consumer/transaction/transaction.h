@@ -10,6 +10,9 @@
 #include "route/route.h"
 #include "store/statedir.h"
 
+/* Of the name of a prepared transaction, its NUL included: PostgreSQL's GIDSIZE. */
+#define PEN_GID_SIZE 200
+
 typedef struct pen_assembler pen_assembler;
 
 /* route is borrowed; NULL takes every table. NULL without memory. */
@@ -20,8 +23,16 @@ extern void pen_assembler_free(pen_assembler *assembler);
  * state, which is borrowed. Without this there is no limit. */
 extern void pen_assembler_limit(pen_assembler *assembler, pen_statedir *state, size_t bytes_max);
 
+/* Copy the name of a prepared transaction, with a NUL. False: it is empty, too long, or has a NUL
+ * in it. */
+extern bool pen_gid_copy(char gid[PEN_GID_SIZE], const uint8_t *bytes, size_t len);
+
 /* A new stream begins: forget what is open or kept, and all relations. */
 extern void pen_assembler_reset(pen_assembler *assembler);
+
+/* The stream begins at lsn: what was prepared before it has not been sent, and comes at its
+ * commit. After a reset. */
+extern void pen_assembler_start(pen_assembler *assembler, uint64_t lsn);
 
 /* What follows stands in this transaction, whose begin was taken elsewhere. */
 extern void pen_assembler_resume(pen_assembler *assembler, const penstock_transaction *transaction);

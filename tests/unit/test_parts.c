@@ -203,27 +203,47 @@ look_at(fixture *f, const penstock_event *event)
 	f->began = true;
 }
 
-/* Send the message off, and take out what is pending then. */
+/* Send the message off; the chunk has what is passed on at once. */
 static penstock_status
-flush(fixture *f)
+send_off(fixture *f, pen_chunk **chunk)
 {
 	uint8_t *bytes = malloc(f->buf.len);
-	pen_chunk *chunk = pen_chunk_new(bytes, f->buf.len, free);
 	penstock_status status = PENSTOCK_OK;
 	pen_wire_reader reader;
 	pen_decoded decoded;
 
 	memcpy(bytes, f->buf.data, f->buf.len);
+	*chunk = pen_chunk_new(bytes, f->buf.len, free);
 	pen_wire_reader_init(&reader, bytes, f->buf.len);
 	f->buf.len = 0;
-	f->got_count = 0;
-	f->began = f->ended = false;
 	while (status >= 0 && pen_wire_more(&reader))
 	{
 		status = pen_decode_event(f->decoder, &reader, &decoded, &f->error);
 		if (status >= 0)
-			status = pen_assembler_take(f->assembler, &decoded, chunk, &f->error);
+			status = pen_assembler_take(f->assembler, &decoded, *chunk, &f->error);
 	}
+	return status;
+}
+
+static penstock_status
+flush_any(fixture *f)
+{
+	pen_chunk *chunk;
+	penstock_status status = send_off(f, &chunk);
+
+	pen_chunk_unref(chunk);
+	return status;
+}
+
+/* Send the message off, which passes nothing on, and take out what is pending then. */
+static penstock_status
+flush(fixture *f)
+{
+	pen_chunk *chunk;
+	penstock_status status = send_off(f, &chunk);
+
+	f->got_count = 0;
+	f->began = f->ended = false;
 	assert_int_equal(chunk->count, 0);
 	pen_chunk_unref(chunk);
 	while (status >= 0 && pen_assembler_pending(f->assembler))
@@ -477,6 +497,161 @@ test_a_reset_forgets_what_was_kept(void **state)
 	OK(flush(f));
 }
 
+/* ---- prepared transactions ---- */
+
+static void
+put_prepared(pen_wire_buf *buf, pen_event_kind kind, uint32_t xid, const char *gid, uint64_t lsn)
+{
+	Penstock__V1__PreparedTransaction message = PENSTOCK__V1__PREPARED_TRANSACTION__INIT;
+
+	message.xid = xid;
+	message.gid = (ProtobufCBinaryData){strlen(gid), (uint8_t *) gid};
+	message.lsn = lsn;
+	message.end_lsn = lsn + 8;
+	message.time = 7;
+	put(buf, kind, &message.base);
+}
+
+static void
+put_rollback(pen_wire_buf *buf, uint32_t xid, const char *gid, uint64_t prepare_lsn, uint64_t lsn)
+{
+	Penstock__V1__RollbackPrepared message = PENSTOCK__V1__ROLLBACK_PREPARED__INIT;
+
+	message.xid = xid;
+	message.gid = (ProtobufCBinaryData){strlen(gid), (uint8_t *) gid};
+	message.prepare_end_lsn = prepare_lsn + 8;
+	message.end_lsn = lsn + 8;
+	message.prepare_time = 7;
+	message.rollback_time = 9;
+	put(buf, PEN_EVENT_ROLLBACK_PREPARED, &message.base);
+}
+
+/* What the message, and what is pending after it, says: a word an event. */
+static const char *
+told(fixture *f)
+{
+	static char text[1000];
+	static const char *const words[] = {"begin",   "insert",          "update",
+										"delete",  "truncate",        "commit",
+										"prepare", "commit-prepared", "rollback-prepared"};
+	pen_chunk *chunk;
+	int used = 0;
+
+	text[0] = '\0';
+	OK(send_off(f, &chunk));
+	while (chunk != NULL)
+	{
+		for (size_t i = 0; i < chunk->count; i++)
+		{
+			const penstock_transaction *t = chunk->events[i].transaction;
+
+			used += snprintf(text + used, sizeof(text) - (size_t) used, "%s %s %d-%d, ",
+							 words[chunk->events[i].kind], t->gid != NULL ? t->gid : "-",
+							 (int) t->commit_lsn, (int) t->end_lsn);
+		}
+		pen_chunk_unref(chunk);
+		chunk = pen_assembler_pending(f->assembler)
+					? pen_assembler_next(f->assembler, f->decoder, &f->error)
+					: NULL;
+	}
+	return text;
+}
+
+static void
+test_prepared_transactions_are_passed_on(void **state)
+{
+	fixture *f = *state;
+
+	put_relation(&f->buf, 1);
+	put_prepared(&f->buf, PEN_EVENT_BEGIN_PREPARE, 5, "five", 100);
+	put_insert(&f->buf, 1, 1);
+	assert_string_equal(told(f), "begin five 100-108, insert five 100-108, ");
+	assert_true(pen_assembler_in_transaction(f->assembler));
+	put_prepared(&f->buf, PEN_EVENT_PREPARE, 5, "five", 100);
+	assert_string_equal(told(f), "prepare five 100-108, ");
+	assert_false(pen_assembler_in_transaction(f->assembler));
+	assert_int_equal(pen_assembler_end_lsn(f->assembler), 108);
+	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 5, "five", 200);
+	assert_string_equal(told(f), "commit-prepared five 200-208, ");
+	assert_int_equal(pen_assembler_end_lsn(f->assembler), 208);
+	put_rollback(&f->buf, 6, "six", 150, 300);
+	assert_string_equal(told(f), "rollback-prepared six 307-308, ");
+	assert_false(pen_assembler_in_transaction(f->assembler));
+	assert_int_equal(pen_assembler_end_lsn(f->assembler), 308);
+}
+
+static void
+test_a_stream_may_end_prepared(void **state)
+{
+	fixture *f = *state;
+
+	put_relation(&f->buf, 1);
+	put_start(&f->buf, 5, true);
+	put_insert(&f->buf, 1, 1);
+	pen_wire_write_sub_xact(&f->buf, 6);
+	put_insert(&f->buf, 1, 2);
+	put_stop(&f->buf);
+	put_abort(&f->buf, 5, 6);
+	put_prepared(&f->buf, PEN_EVENT_STREAM_PREPARE, 5, "five", 100);
+	assert_string_equal(told(f), "begin five 100-108, insert five 100-108, prepare five 100-108, ");
+	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 5, "five", 200);
+	assert_string_equal(told(f), "commit-prepared five 200-208, ");
+}
+
+/* The server sends them just before their commit. */
+static void
+test_what_was_prepared_before_the_stream_comes_at_its_commit(void **state)
+{
+	fixture *f = *state;
+
+	pen_assembler_start(f->assembler, 1000);
+	put_relation(&f->buf, 1);
+	put_prepared(&f->buf, PEN_EVENT_BEGIN_PREPARE, 5, "five", 100);
+	put_insert(&f->buf, 1, 1);
+	assert_string_equal(told(f), "");
+	assert_false(pen_assembler_in_transaction(f->assembler));
+	put_insert(&f->buf, 1, 2);
+	put_prepared(&f->buf, PEN_EVENT_PREPARE, 5, "five", 100);
+	assert_string_equal(told(f), "");
+	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 5, "five", 1200);
+	assert_string_equal(told(f),
+						"begin - 1200-0, insert - 1200-0, insert - 1200-0, commit - 1200-1208, ");
+
+	/* The same of one that was streamed, and after others. */
+	put_start(&f->buf, 6, true);
+	put_insert(&f->buf, 1, 3);
+	put_stop(&f->buf);
+	put_prepared(&f->buf, PEN_EVENT_STREAM_PREPARE, 6, "six", 1100);
+	assert_string_equal(told(f), "");
+	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 6, "six", 1300);
+	assert_string_equal(told(f), "begin - 1300-0, insert - 1300-0, commit - 1300-1308, ");
+	put_prepared(&f->buf, PEN_EVENT_BEGIN_PREPARE, 7, "seven", 100);
+	put_prepared(&f->buf, PEN_EVENT_PREPARE, 7, "seven", 100);
+	put_rollback(&f->buf, 7, "seven", 100, 1400);
+	assert_string_equal(told(f), "rollback-prepared seven 1407-1408, ");
+}
+
+static void
+test_prepared_transactions_that_do_not_fit_are_bad_data(void **state)
+{
+	fixture *f = *state;
+	char long_name[201];
+
+	memset(long_name, 'x', 200);
+	long_name[200] = '\0';
+	put_prepared(&f->buf, PEN_EVENT_BEGIN_PREPARE, 5, "", 100);
+	refused(f, "valid name");
+	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 5, long_name, 100);
+	refused(f, "valid name");
+	put_prepared(&f->buf, PEN_EVENT_STREAM_PREPARE, 5, "five", 100);
+	refused(f, "no part of it came");
+	pen_wire_write_begin(&f->buf, 5, 200, 1);
+	pen_wire_write_commit(&f->buf, 200, 208, 1);
+	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 6, "six", 100);
+	BAD(flush_any(f));
+	assert_non_null(strstr(f->error.text, "out of order"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -489,6 +664,10 @@ main(void)
 		TEST(test_an_open_part_holds_nothing_back),
 		TEST(test_parts_that_do_not_fit_are_bad_data),
 		TEST(test_a_reset_forgets_what_was_kept),
+		TEST(test_prepared_transactions_are_passed_on),
+		TEST(test_a_stream_may_end_prepared),
+		TEST(test_what_was_prepared_before_the_stream_comes_at_its_commit),
+		TEST(test_prepared_transactions_that_do_not_fit_are_bad_data),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
