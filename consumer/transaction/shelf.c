@@ -227,7 +227,8 @@ spill(pen_shelf *shelf, pen_parcel *parcel, pen_error *error)
 	if (status == PENSTOCK_OK)
 		return status;
 	error->status = PENSTOCK_E_RETRY;
-	return pen_error_context(error, "a transaction that is too large for memory");
+	return pen_error_context(error, "a transaction that is too large for memory (make room on the "
+									"disk, or raise --memory-limit)");
 }
 
 static pen_parcel *
@@ -349,7 +350,11 @@ next_stored(pen_parcel *parcel, pen_piece *piece, pen_error *error)
 	if (status == PENSTOCK_AGAIN || (status == PENSTOCK_OK && record.len < PIECE_HEAD))
 		return pen_error_set(error, PENSTOCK_E_BUG, "a scratch file has too few pieces");
 	if (status < 0)
-		return status;
+	{
+		/* Damage to what is only a copy: the source still has it. */
+		error->status = PENSTOCK_E_RETRY;
+		return pen_error_context(error, "a transaction that is too large for memory");
+	}
 	memcpy(&piece->subxid, record.data, PIECE_HEAD);
 	piece->data = record.data + PIECE_HEAD;
 	piece->len = record.len - PIECE_HEAD;

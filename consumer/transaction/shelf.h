@@ -49,7 +49,7 @@ extern bool pen_parcel_abort(pen_parcel *parcel, uint32_t subxid);
 extern bool pen_parcel_is_aborted(pen_parcel *parcel, uint32_t subxid);
 
 /* Take the next piece out, in the order of keeping. PENSTOCK_OK; PENSTOCK_DONE: there is none;
- * E_RETRY or E_REFUSED: the file could not be read. */
+ * E_RETRY: the file is damaged or could not be read. */
 extern penstock_status pen_parcel_next(pen_shelf *shelf, pen_parcel *parcel, pen_piece *piece,
 									   pen_error *error);
 /* No piece is left. */

@@ -50,7 +50,7 @@ extern penstock_status pen_assembler_take(pen_assembler *assembler, const pen_de
  * nothing else may be taken before it has. */
 extern bool pen_assembler_pending(const pen_assembler *assembler);
 /* The next chunk of it, not sealed; never an empty one. decoder: the one that has read its parts.
- * NULL and error: as pen_assembler_take, and E_REFUSED where a scratch file is damaged. */
+ * NULL and error: as pen_assembler_take; E_RETRY also where a scratch file is damaged. */
 extern pen_chunk *pen_assembler_next(pen_assembler *assembler, pen_decoder *decoder,
 									 pen_error *error);
 

@@ -402,6 +402,32 @@ test_random_transactions_from_disk(void **state)
 }
 
 static void
+test_a_damaged_scratch_file_is_found_and_another_try_may_help(void **state)
+{
+	fixture *f = *state;
+	char command[200];
+	pen_chunk *chunk;
+
+	pen_assembler_limit(f->assembler, f->state, 1000);
+	put_relation(&f->buf, 1);
+	put_start(&f->buf, 5, true);
+	for (int i = 0; i < 2000; i++)
+		put_insert(&f->buf, 1, i);
+	put_stop(&f->buf);
+	OK(flush(f));
+	snprintf(command, sizeof(command),
+			 "printf x | dd of=$(echo %s/s/streams/*/*.log) bs=1 seek=200 conv=notrunc status=none",
+			 f->root);
+	assert_int_equal(system(command), 0);
+	put_commit(&f->buf, 5, f->lsn);
+	OK(send_off(f, &chunk));
+	pen_chunk_unref(chunk);
+	assert_null(pen_assembler_next(f->assembler, f->decoder, &f->error));
+	assert_int_equal(f->error.status, PENSTOCK_E_RETRY);
+	assert_non_null(strstr(f->error.text, "offset"));
+}
+
+static void
 test_a_transaction_of_which_nothing_is_left_still_begins_and_commits(void **state)
 {
 	fixture *f = *state;
@@ -661,6 +687,7 @@ main(void)
 		TEST(test_random_transactions_from_memory),
 		TEST(test_random_transactions_from_disk),
 		TEST(test_a_transaction_of_which_nothing_is_left_still_begins_and_commits),
+		TEST(test_a_damaged_scratch_file_is_found_and_another_try_may_help),
 		TEST(test_an_open_part_holds_nothing_back),
 		TEST(test_parts_that_do_not_fit_are_bad_data),
 		TEST(test_a_reset_forgets_what_was_kept),
