@@ -416,7 +416,8 @@ test_a_damaged_scratch_file_is_found_and_another_try_may_help(void **state)
 	put_stop(&f->buf);
 	OK(flush(f));
 	snprintf(command, sizeof(command),
-			 "printf x | dd of=$(echo %s/s/streams/*/*.log) bs=1 seek=200 conv=notrunc status=none",
+			 "printf x | dd of=$(ls %s/s/streams/*/*.log | head -n 1) bs=1 seek=200 conv=notrunc "
+			 "status=none",
 			 f->root);
 	assert_int_equal(system(command), 0);
 	put_commit(&f->buf, 5, f->lsn);
