@@ -400,17 +400,20 @@ forget_stream(penstock *p, uint64_t start_lsn)
 	p->finishing = p->stop_requested != 0;
 }
 
+/* Only what differs from the plugin's defaults, which an older one need not know. */
 static penstock_status
 start_stream(penstock *p, uint64_t from)
 {
-	const pen_stream_option options[] = {
-		{"streaming", p->settings.streaming ? "on" : "off"},
-		{"two_phase", p->settings.two_phase ? "on" : "off"},
-		{"origin", p->settings.origin},
-	};
+	pen_stream_option options[3];
+	size_t count = 0;
 
-	return pen_stream_start(p->stream, p->slot, from, options, sizeof(options) / sizeof(*options),
-							&p->error);
+	if (p->settings.streaming)
+		options[count++] = (pen_stream_option){"streaming", "on"};
+	if (p->settings.two_phase)
+		options[count++] = (pen_stream_option){"two_phase", "on"};
+	if (strcmp(p->settings.origin, "any") != 0)
+		options[count++] = (pen_stream_option){"origin", p->settings.origin};
+	return pen_stream_start(p->stream, p->slot, from, options, count, &p->error);
 }
 
 penstock_status

@@ -101,6 +101,8 @@ explain(pen_error *error, const char *slot)
 	else if (strstr(error->text, "may not be used as an output plugin") != NULL)
 		remedy =
 			"add penstock to output_plugin_libraries in the source's postgresql.conf and reload";
+	else if (strstr(error->text, "unrecognized option \"streaming\"") != NULL)
+		remedy = "update the plugin on the source, or run with --streaming=off";
 	else if (strcmp(error->sqlstate, "58P01") == 0)
 		remedy = "install the plugin on the source server: make install-plugin";
 	else if (strcmp(error->sqlstate, "42704") == 0)
