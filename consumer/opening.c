@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "event/lsn.h"
 #include "pq/pq.h"
@@ -132,8 +133,17 @@ check_kinds(penstock *p)
 		const pen_destination_kind *kind = pen_worker_destination(p->workers[i])->kind;
 
 		keeps_position = keeps_position || kind->keeps_position;
+		if (p->settings.two_phase && !kind->prepares)
+			return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+								 "destination %s cannot take prepared transactions; run without "
+								 "--two-phase, and they come at their commit",
+								 p->configs[i].name);
 		memory = memory || kind == &pen_destination_memory;
 	}
+	if (p->settings.two_phase && p->subscription_count > 0)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "callbacks cannot take prepared transactions; without two-phase they "
+							 "come at their commit");
 	if (keeps_position && p->settings.slot == NULL)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_CONFIG,
@@ -161,6 +171,8 @@ pen_receiver_create_parts(penstock *p)
 	p->assembler = pen_assembler_new(p->route);
 	if (p->wake_fd < 0 || p->decoder == NULL || p->assembler == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory or file descriptors");
+	pen_decoder_defer_streams(p->decoder);
+	pen_assembler_limit(p->assembler, p->state, (size_t) p->settings.memory_limit / 4);
 	for (size_t i = 0; i < p->settings.destination_count; i++)
 	{
 		if (add_worker(p, i) < 0)
@@ -225,6 +237,18 @@ connect_source(penstock *p)
 	return p->stream != NULL ? PENSTOCK_OK : p->error.status;
 }
 
+/* What is filtered by the plugin is filtered too. */
+static void
+take_origin(penstock *p, char fingerprint[17])
+{
+	char text[64];
+
+	if (p->settings.origin == PEN_ORIGIN_ANY)
+		return;
+	snprintf(text, sizeof(text), "%s origin=none", fingerprint);
+	snprintf(fingerprint, 17, "%016llx", (unsigned long long) XXH64(text, strlen(text), 0));
+}
+
 static penstock_status
 learn_identity(penstock *p)
 {
@@ -243,10 +267,12 @@ learn_identity(penstock *p)
 	identity->sibling_keys = p->keys;
 	identity->sibling_count = p->worker_count;
 	pen_route_fingerprint(p->route, identity->fingerprint);
+	take_origin(p, identity->fingerprint);
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		p->identities[i] = *identity;
 		pen_mapping_fingerprint(p->mappings[i], p->identities[i].fingerprint);
+		take_origin(p, p->identities[i].fingerprint);
 	}
 	return PENSTOCK_OK;
 }
@@ -354,6 +380,16 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
 							 "source: slot \"%s\" is of database \"%s\", but this is \"%s\"",
 							 p->slot, info->database, p->identity.database);
+	if (info->two_phase != (p->settings.two_phase != 0))
+		return pen_error_set(
+			&p->error, PENSTOCK_E_CONFIG,
+			info->two_phase
+				? "source: slot \"%s\" was created for prepared transactions, of which some may be "
+				  "under way: run with --two-phase"
+				: "source: slot \"%s\" was not created for prepared transactions: run without "
+				  "--two-phase, or drop it, create it with --two-phase, and bring the "
+				  "destinations in step",
+			p->slot);
 	if (strcmp(info->wal_status, "lost") == 0)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_REFUSED,
@@ -361,6 +397,15 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 			"changes are lost; drop it, bring the destinations in step, and begin anew",
 			p->slot);
 	return PENSTOCK_OK;
+}
+
+static penstock_status
+create_slot(penstock *p)
+{
+	const pen_stream_slot slot = {
+		.name = p->slot, .temporary = p->temporary, .two_phase = p->settings.two_phase != 0};
+
+	return pen_stream_create_slot(p->stream, &slot, NULL, &p->error);
 }
 
 penstock_status
@@ -373,7 +418,7 @@ pen_receiver_provide_slot(penstock *p, bool stored)
 	{
 		snprintf(p->slot, sizeof(p->slot), "penstock_%d_%08x", (int) getpid(),
 				 (unsigned int) random_key());
-		return pen_stream_create_slot(p->stream, p->slot, true, NULL, &p->error);
+		return create_slot(p);
 	}
 	if (snprintf(p->slot, sizeof(p->slot), "%s", p->settings.slot) >= (int) sizeof(p->slot))
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
@@ -395,7 +440,7 @@ pen_receiver_provide_slot(penstock *p, bool stored)
 			"source: slot \"%s\" does not exist; create it with penstock slot create, or "
 			"run with --create-slot, or --copy for the rows that exist, too",
 			p->slot);
-	return pen_stream_create_slot(p->stream, p->slot, false, NULL, &p->error);
+	return create_slot(p);
 }
 
 /* ---- the stream ---- */
@@ -497,6 +542,7 @@ forget_stream(penstock *p, uint64_t start_lsn)
 {
 	pen_decoder_reset(p->decoder);
 	pen_assembler_reset(p->assembler);
+	pen_assembler_start(p->assembler, start_lsn);
 	pen_statistics_forget_relations(&p->statistics);
 	if (p->called_lsn != 0 && start_lsn > p->called_lsn && p->subscription_count > 0)
 		pen_log_write(&p->log, PENSTOCK_LOG_WARNING, "source",
@@ -546,12 +592,18 @@ static penstock_status
 start_stream(penstock *p, uint64_t from)
 {
 	char *tables = wanted_tables(p);
-	pen_stream_option options[4];
+	pen_stream_option options[4]; /* only what differs from the plugin's defaults */
 	size_t count = 0;
 	penstock_status status;
 
 	if (tables != NULL)
 		options[count++] = (pen_stream_option){"include_tables", tables};
+	if (p->settings.streaming)
+		options[count++] = (pen_stream_option){"streaming", "on"};
+	if (p->settings.two_phase)
+		options[count++] = (pen_stream_option){"two_phase", "on"};
+	if (p->settings.origin == PEN_ORIGIN_NONE)
+		options[count++] = (pen_stream_option){"origin", "none"};
 	status = pen_stream_start(p->stream, p->slot, from, options, count, &p->error);
 	free(tables);
 	return status;

@@ -119,7 +119,7 @@ give_feedback(penstock *p, int64_t now, bool at_once)
 static penstock_status
 call_back(penstock *p, const penstock_event *event)
 {
-	bool bounds = event->kind == PENSTOCK_BEGIN || event->kind == PENSTOCK_COMMIT;
+	bool bounds = event->kind == PENSTOCK_BEGIN || event->kind >= PENSTOCK_COMMIT;
 
 	if (event->kind == PENSTOCK_BEGIN)
 		p->skipping_callbacks = event->transaction->commit_lsn < p->called_lsn;
@@ -152,7 +152,7 @@ deliver(penstock *p, pen_chunk *chunk)
 		if (call_back(p, &chunk->events[i]) < 0)
 			return p->error.status;
 	}
-	for (size_t i = 0; i < p->worker_count; i++)
+	for (size_t i = 0; i < p->worker_count && chunk->count > 0; i++)
 	{
 		if (p->fed[i] && pen_feed_chunk(pen_worker_feed(p->workers[i]), chunk, &p->error) < 0)
 			return p->error.status;
@@ -199,6 +199,21 @@ take_data(penstock *p, pen_stream_message *message)
 	return status;
 }
 
+/* A piece of a transaction that came in parts and has committed. */
+static penstock_status
+take_pending(penstock *p)
+{
+	pen_chunk *chunk = pen_assembler_next(p->assembler, p->decoder, &p->error);
+	penstock_status status;
+
+	if (chunk == NULL)
+		return pen_error_context(&p->error, "source: slot \"%s\"", p->slot);
+	pen_chunk_seal(chunk, &p->budget);
+	status = deliver(p, chunk);
+	pen_chunk_unref(chunk);
+	return status;
+}
+
 static penstock_status
 take_keepalive(penstock *p, const pen_stream_message *message)
 {
@@ -206,6 +221,18 @@ take_keepalive(penstock *p, const pen_stream_message *message)
 	if (!pen_assembler_in_transaction(p->assembler) && message->wal_end > p->delivered_lsn)
 		p->delivered_lsn = message->wal_end;
 	return PENSTOCK_OK;
+}
+
+/* What has arrived, or PENSTOCK_AGAIN. */
+static penstock_status
+take_next(penstock *p)
+{
+	pen_stream_message message;
+	penstock_status status = pen_stream_receive(p->stream, &message, &p->error);
+
+	if (status != PENSTOCK_OK)
+		return status;
+	return message.kind == PEN_STREAM_DATA ? take_data(p, &message) : take_keepalive(p, &message);
 }
 
 /* A stream may begin behind what `until` names: then nothing need arrive. */
@@ -240,14 +267,10 @@ receive(penstock *p, const pen_survey *found)
 
 	for (int i = 0; i < MESSAGES_A_STEP && may_receive(p, found); i++)
 	{
-		pen_stream_message message;
-		penstock_status got = pen_stream_receive(p->stream, &message, &p->error);
+		penstock_status got = pen_assembler_pending(p->assembler) ? take_pending(p) : take_next(p);
 
 		if (got == PENSTOCK_AGAIN)
 			break;
-		if (got >= 0)
-			got = message.kind == PEN_STREAM_DATA ? take_data(p, &message)
-												  : take_keepalive(p, &message);
 		if (got < 0)
 			return got;
 		status = PENSTOCK_OK;

@@ -154,6 +154,9 @@ count_change(pen_table_statistics *table, penstock_event_kind kind)
 			break;
 		case PENSTOCK_BEGIN:
 		case PENSTOCK_COMMIT:
+		case PENSTOCK_PREPARE:
+		case PENSTOCK_COMMIT_PREPARED:
+		case PENSTOCK_ROLLBACK_PREPARED:
 			break;
 	}
 }
@@ -169,7 +172,8 @@ pen_statistics_count(pen_statistics *statistics, const pen_chunk *chunk)
 															  : 0;
 
 		count_change(&statistics->total, event->kind);
-		statistics->transactions += event->kind == PENSTOCK_COMMIT;
+		statistics->transactions +=
+			event->kind == PENSTOCK_COMMIT || event->kind == PENSTOCK_COMMIT_PREPARED;
 		for (uint32_t r = 0; r < relations; r++)
 		{
 			const penstock_relation *relation =

@@ -18,6 +18,7 @@
 #define AT_EACH(member) offsetof(pen_destination_options, member)
 
 static const char *const copy_mode_words[] = {"empty", "truncate", "append", NULL};
+static const char *const origin_words[] = {"any", "none", NULL};
 static const char *const on_full_words[] = {"hold", "detach", NULL};
 
 /* Scope and words are left out where the option is one of the run and no choice. */
@@ -49,6 +50,12 @@ const pen_setting pen_setting_table[] = {
 	 "with --copy: create the tables that are missing, by pg_dump"},
 	{"sequences", PEN_SETTING_FLAG, AT(sequences), "off", 0, 1, NULL,
 	 "with --copy: set sequences at the end of it"},
+	{"streaming", PEN_SETTING_FLAG, AT(streaming), "on", 0, 1, NULL,
+	 "take large transactions while they are in progress; default: on"},
+	{"two-phase", PEN_SETTING_FLAG, AT(two_phase), "off", 0, 1, NULL,
+	 "prepare where the source prepares; the slot must have been created with it"},
+	{"origin", PEN_SETTING_CHOICE, AT(origin), "any", 0, 0, "any|none",
+	 "none: leave out what was replicated to the source", PEN_SCOPE_RUN, origin_words},
 	{"state-dir", PEN_SETTING_STRING, AT(state_dir), NULL, 0, 0, "DIRECTORY",
 	 "where what must outlive a restart is kept; default: $STATE_DIRECTORY"},
 	{"until", PEN_SETTING_STRING, AT(until), NULL, 0, 0, "current|LSN",

@@ -23,6 +23,13 @@ typedef enum pen_on_full
 	PEN_ON_FULL_DETACH
 } pen_on_full;
 
+/* What is asked of the source: all, or what began there. */
+typedef enum pen_origin
+{
+	PEN_ORIGIN_ANY,
+	PEN_ORIGIN_NONE
+} pen_origin;
+
 /* The options that each destination may have for itself. Strings are owned. */
 typedef struct pen_destination_options
 {
@@ -65,6 +72,9 @@ typedef struct pen_settings
 	int64_t copy_split_bytes;
 	int64_t create_tables;
 	int64_t sequences;
+	int64_t streaming;
+	int64_t two_phase;
+	int64_t origin; /* pen_origin */
 	int64_t memory_limit;
 	int64_t table_memory_limit;
 	int64_t progress_interval_ms;

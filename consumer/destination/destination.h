@@ -51,6 +51,9 @@ typedef struct pen_destination_kind
 	/* It loads everything at each start, so it never holds back what may be confirmed. */
 	bool loads_afresh;
 
+	/* It takes prepared transactions (event.h). Without this --two-phase is refused. */
+	bool prepares;
+
 	/* A closed destination, or NULL and error. Does not connect. */
 	pen_destination *(*create)(const pen_destination_config *config, pen_error *error);
 	void (*destroy)(pen_destination *destination);

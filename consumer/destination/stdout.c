@@ -116,7 +116,7 @@ stdout_apply(pen_destination *destination, const penstock_event *event, pen_posi
 
 	if (status < 0)
 		return status;
-	if (event->kind == PENSTOCK_COMMIT && event->transaction->end_lsn > d->gathered_lsn)
+	if (event->kind >= PENSTOCK_COMMIT && event->transaction->end_lsn > d->gathered_lsn)
 		d->gathered_lsn = event->transaction->end_lsn;
 	if (d->output.buf.len < PEN_OUTPUT_FLUSH_BYTES)
 		return PENSTOCK_OK;
@@ -149,6 +149,7 @@ stdout_sync(pen_destination *destination, pen_position *position, int *poll_ms, 
 }
 
 const pen_destination_kind pen_destination_stdout = {.scheme = "stdout",
+													 .prepares = true,
 													 .create = stdout_create,
 													 .destroy = stdout_destroy,
 													 .open = stdout_open,

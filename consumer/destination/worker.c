@@ -472,7 +472,8 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 {
 	penstock_status status;
 
-	if (event->kind == PENSTOCK_BEGIN)
+	if (event->kind == PENSTOCK_BEGIN || event->kind == PENSTOCK_COMMIT_PREPARED ||
+		event->kind == PENSTOCK_ROLLBACK_PREPARED)
 	{
 		worker->in_transaction = true;
 		worker->skipping = event->transaction->commit_lsn < worker->position.applied_lsn;
@@ -494,7 +495,7 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 		worker->gathered = true;
 		status = hand_over(worker, event, error);
 	}
-	if (event->kind == PENSTOCK_COMMIT)
+	if (event->kind >= PENSTOCK_COMMIT) /* or prepare, or the end of a prepared one */
 	{
 		worker->in_transaction = false;
 		worker->whole = worker->whole || !worker->skipping;

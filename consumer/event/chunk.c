@@ -86,8 +86,18 @@ pen_chunk_transaction(pen_chunk *chunk, const penstock_transaction *transaction)
 		copy = &chunk->few_transactions[chunk->transaction_count++];
 	else
 		copy = pen_arena_alloc(&chunk->arena, sizeof(*copy));
-	if (copy != NULL)
-		*copy = *transaction;
+	if (copy == NULL)
+		return NULL;
+	*copy = *transaction;
+	if (transaction->gid != NULL)
+	{
+		size_t size = strlen(transaction->gid) + 1;
+		char *gid = pen_arena_alloc(&chunk->arena, size);
+
+		if (gid == NULL)
+			return NULL;
+		copy->gid = memcpy(gid, transaction->gid, size);
+	}
 	return copy;
 }
 

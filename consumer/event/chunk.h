@@ -50,7 +50,7 @@ extern penstock_event *pen_chunk_add(pen_chunk *chunk);
 /* The event holds this relation: the chunk keeps a reference. relation NULL is harmless. */
 extern void pen_chunk_hold(pen_chunk *chunk, penstock_event *event,
 						   const penstock_relation *relation);
-/* A copy of the transaction that lives as long as the chunk, or NULL. */
+/* A copy of the transaction, its gid included, that lives as long as the chunk, or NULL. */
 extern const penstock_transaction *pen_chunk_transaction(pen_chunk *chunk,
 														 const penstock_transaction *transaction);
 /* The same for the relations of a truncate; takes a reference of each. False without memory. */

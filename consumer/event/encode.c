@@ -4,6 +4,7 @@
 #include "event/encode.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "event/relation.h"
 #include "penstock.pb-c.h"
@@ -179,7 +180,14 @@ number_of(pen_encoder *encoder, const penstock_relation *relation, pen_wire_buf 
 static bool
 is_change(penstock_event_kind kind)
 {
-	return kind != PENSTOCK_BEGIN && kind != PENSTOCK_COMMIT;
+	return kind >= PENSTOCK_INSERT && kind <= PENSTOCK_TRUNCATE;
+}
+
+/* Does the event stand in a transaction that has begun before it? */
+static bool
+is_within(penstock_event_kind kind)
+{
+	return is_change(kind) || kind == PENSTOCK_COMMIT || kind == PENSTOCK_PREPARE;
 }
 
 /* Write the runs, or with buf NULL only count them. */
@@ -212,7 +220,7 @@ write_runs(const pen_chunk *chunk, pen_wire_buf *buf)
 static void
 write_head(const pen_encoder *encoder, const pen_chunk *chunk, pen_wire_buf *buf)
 {
-	bool continues = chunk->events[0].kind != PENSTOCK_BEGIN;
+	bool continues = is_within(chunk->events[0].kind);
 	uint8_t start[2] = {PEN_RECORD_VERSION, 0};
 
 	start[1] = (uint8_t) ((encoder->begun ? 0 : PEN_RECORD_FRESH) |
@@ -227,6 +235,10 @@ write_head(const pen_encoder *encoder, const pen_chunk *chunk, pen_wire_buf *buf
 		pen_wire_write_varint(buf, transaction->xid);
 		pen_wire_write_varint(buf, transaction->commit_lsn);
 		pen_wire_write_varint(buf, (uint64_t) transaction->commit_time);
+		pen_wire_write_varint(buf, transaction->end_lsn);
+		pen_wire_write_varint(buf, transaction->gid != NULL ? strlen(transaction->gid) : 0);
+		if (transaction->gid != NULL)
+			pen_wire_append(buf, transaction->gid, strlen(transaction->gid));
 	}
 }
 
@@ -280,6 +292,41 @@ write_truncate(pen_encoder *encoder, const penstock_event *event, pen_wire_buf *
 	return ok;
 }
 
+static ProtobufCBinaryData
+gid_of(const penstock_transaction *transaction)
+{
+	const char *gid = transaction->gid != NULL ? transaction->gid : "";
+
+	return (ProtobufCBinaryData){strlen(gid), (uint8_t *) gid};
+}
+
+static bool
+write_prepared(const penstock_transaction *transaction, pen_event_kind kind, pen_wire_buf *buf)
+{
+	Penstock__V1__PreparedTransaction message = PENSTOCK__V1__PREPARED_TRANSACTION__INIT;
+
+	message.xid = transaction->xid;
+	message.gid = gid_of(transaction);
+	message.lsn = transaction->commit_lsn;
+	message.end_lsn = transaction->end_lsn;
+	message.time = transaction->commit_time;
+	return write_packed(buf, kind, &message.base);
+}
+
+static bool
+write_rollback(const penstock_transaction *transaction, pen_wire_buf *buf)
+{
+	Penstock__V1__RollbackPrepared message = PENSTOCK__V1__ROLLBACK_PREPARED__INIT;
+
+	message.xid = transaction->xid;
+	message.gid = gid_of(transaction);
+	message.prepare_end_lsn = transaction->prepare_end_lsn;
+	message.end_lsn = transaction->end_lsn;
+	message.prepare_time = transaction->prepare_time;
+	message.rollback_time = transaction->commit_time;
+	return write_packed(buf, PEN_EVENT_ROLLBACK_PREPARED, &message.base);
+}
+
 static bool
 write_event(pen_encoder *encoder, const penstock_event *event, pen_wire_buf *buf)
 {
@@ -287,7 +334,15 @@ write_event(pen_encoder *encoder, const penstock_event *event, pen_wire_buf *buf
 
 	switch (event->kind)
 	{
+		case PENSTOCK_PREPARE:
+			return write_prepared(transaction, PEN_EVENT_PREPARE, buf);
+		case PENSTOCK_COMMIT_PREPARED:
+			return write_prepared(transaction, PEN_EVENT_COMMIT_PREPARED, buf);
+		case PENSTOCK_ROLLBACK_PREPARED:
+			return write_rollback(transaction, buf);
 		case PENSTOCK_BEGIN:
+			if (transaction->gid != NULL)
+				return write_prepared(transaction, PEN_EVENT_BEGIN_PREPARE, buf);
 			pen_wire_write_begin(buf, transaction->xid, transaction->commit_lsn,
 								 transaction->commit_time);
 			return true;

@@ -13,8 +13,8 @@
  *     u8 version, u8 flags
  *     varint count, so often: varint number of a change in the record, counted from 0, and varint
  *         its sequence; those after it follow one by one
- *     PEN_RECORD_CONTINUES: varint xid, varint commit LSN, varint commit time (as uint64), of the
- *         transaction in which the first event stands
+ *     PEN_RECORD_CONTINUES: varint xid, varint commit LSN, varint commit time (as uint64), varint
+ *         end LSN, varint length of the gid (0: none) and the gid, of the transaction in which the first event stands
  *
  * PEN_RECORD_FRESH: the first one after a reset; its first event is a Session.
  */

@@ -85,7 +85,8 @@ pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info, pe
 		control->conn,
 		"SELECT slot_type = 'logical', coalesce(plugin, ''), coalesce(database, ''), active, "
 		"coalesce(active_pid, 0), coalesce(confirmed_flush_lsn, '0/0'), "
-		"coalesce(wal_status, '') FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
+		"coalesce(wal_status, ''), two_phase FROM pg_catalog.pg_replication_slots WHERE slot_name "
+		"= $1",
 		1, params, error);
 
 	memset(info, 0, sizeof(*info));
@@ -101,6 +102,7 @@ pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info, pe
 		info->active_pid = atoi(PQgetvalue(result, 0, 4));
 		(void) pen_pq_parse_lsn(PQgetvalue(result, 0, 5), &info->confirmed_lsn);
 		snprintf(info->wal_status, sizeof(info->wal_status), "%s", PQgetvalue(result, 0, 6));
+		info->two_phase = PQgetvalue(result, 0, 7)[0] == 't';
 	}
 	PQclear(result);
 	return PENSTOCK_OK;

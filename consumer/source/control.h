@@ -14,6 +14,7 @@ typedef struct pen_slot_info
 	bool exists;
 	bool active;
 	bool logical;
+	bool two_phase;
 	int active_pid;
 	char plugin[64];
 	char database[64];

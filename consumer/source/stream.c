@@ -103,6 +103,8 @@ explain(pen_error *error, const char *slot)
 	else if (strstr(error->text, "may not be used as an output plugin") != NULL)
 		remedy =
 			"add penstock to output_plugin_libraries in the source's postgresql.conf and reload";
+	else if (strstr(error->text, "unrecognized option \"streaming\"") != NULL)
+		remedy = "update the plugin on the source, or run with --streaming=off";
 	else if (strcmp(error->sqlstate, "58P01") == 0)
 		remedy = "install the plugin on the source server: make install-plugin";
 	else if (strcmp(error->sqlstate, "42704") == 0)
@@ -139,25 +141,52 @@ quote_slot(pen_stream *stream, const char *slot, pen_error *error)
 	return quoted;
 }
 
-penstock_status
-pen_stream_create_slot(pen_stream *stream, const char *slot, bool temporary,
-					   uint64_t *consistent_lsn, pen_error *error)
+/* The command that creates a slot, whose second column is where it begins; for free(). Version 14
+ * has two-phase in its SQL function only. */
+static char *
+create_command(pen_stream *stream, const pen_stream_slot *slot, pen_error *error)
 {
-	char *quoted = quote_slot(stream, slot, error);
-	char sql[512];
+	char *quoted = quote_slot(stream, slot->name, error);
+	char *literal = PQescapeLiteral(stream->conn, slot->name, strlen(slot->name));
+	int version = stream->system.server_version;
+	char *sql = NULL;
+	int length = -1;
+
+	if (quoted != NULL && literal != NULL && slot->two_phase && version < 150000)
+		length =
+			asprintf(&sql,
+					 "SELECT slot_name, lsn FROM pg_catalog.pg_create_logical_replication_slot("
+					 "%s, '" PLUGIN "', %s, true)",
+					 literal, slot->temporary ? "true" : "false");
+	else if (quoted != NULL && literal != NULL)
+		length = asprintf(&sql, "CREATE_REPLICATION_SLOT %s %s LOGICAL " PLUGIN " %s", quoted,
+						  slot->temporary ? "TEMPORARY" : "",
+						  version < 150000  ? "NOEXPORT_SNAPSHOT"
+						  : slot->two_phase ? "(SNAPSHOT 'nothing', TWO_PHASE true)"
+											: "(SNAPSHOT 'nothing')");
+	PQfreemem(quoted);
+	PQfreemem(literal);
+	if (length >= 0)
+		return sql;
+	if (quoted != NULL)
+		pen_error_set(error, PENSTOCK_E_RETRY, "source: out of memory");
+	return NULL;
+}
+
+penstock_status
+pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot, uint64_t *consistent_lsn,
+					   pen_error *error)
+{
+	char *sql = create_command(stream, slot, error);
 	PGresult *result;
 	bool parsed = true;
 
-	if (quoted == NULL)
+	if (sql == NULL)
 		return error->status;
-	snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT %s %s LOGICAL " PLUGIN " %s", quoted,
-			 temporary ? "TEMPORARY" : "",
-			 stream->system.server_version >= 150000 ? "(SNAPSHOT 'nothing')"
-													 : "NOEXPORT_SNAPSHOT");
-	PQfreemem(quoted);
 	result = pen_pq_query(stream->conn, sql, 0, NULL, error);
+	free(sql);
 	if (result == NULL)
-		return explain(error, slot);
+		return explain(error, slot->name);
 	if (consistent_lsn != NULL)
 		parsed =
 			PQntuples(result) == 1 && pen_pq_parse_lsn(PQgetvalue(result, 0, 1), consistent_lsn);

@@ -43,8 +43,15 @@ extern pen_stream *pen_stream_open(const char *conninfo, int connect_timeout_ms,
 extern void pen_stream_close(pen_stream *stream);
 extern const pen_stream_system *pen_stream_identify(const pen_stream *stream);
 
+typedef struct pen_stream_slot
+{
+	const char *name;
+	bool temporary;
+	bool two_phase; /* prepared transactions can be had when they are prepared */
+} pen_stream_slot;
+
 /* Only before pen_stream_start. consistent_lsn: commits from there on are streamed; may be NULL. */
-extern penstock_status pen_stream_create_slot(pen_stream *stream, const char *slot, bool temporary,
+extern penstock_status pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot,
 											  uint64_t *consistent_lsn, pen_error *error);
 extern penstock_status pen_stream_drop_slot(pen_stream *stream, const char *slot, pen_error *error);
 

@@ -183,6 +183,8 @@ open_root(const char *root, pen_error *error)
 static penstock_status
 open_slot(pen_statedir *state, const char *root, const char *slot, pen_error *error)
 {
+	char *left;
+
 	if (!is_slot_name(slot))
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "slot name \"%.63s\" may only have lower-case letters, digits and _",
@@ -197,7 +199,14 @@ open_slot(pen_statedir *state, const char *root, const char *slot, pen_error *er
 	if (check_private(state->path, error) < 0)
 		return error->status;
 	sync_directory(root);
-	return lock(state, slot, error);
+	if (lock(state, slot, error) < 0)
+		return error->status;
+	left = join(state->path, PEN_STATEDIR_STREAMS);
+	if (left == NULL)
+		return no_memory(error);
+	remove_tree(left);
+	free(left);
+	return PENSTOCK_OK;
 }
 
 pen_statedir *

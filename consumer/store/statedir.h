@@ -5,6 +5,9 @@
 
 #include "base/error.h"
 
+/* Scratch files of this name, which a consumer that was killed has left, are removed at open. */
+#define PEN_STATEDIR_STREAMS "streams"
+
 typedef struct pen_statedir pen_statedir;
 
 /*

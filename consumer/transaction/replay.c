@@ -23,6 +23,7 @@ typedef struct record_head
 	uint64_t sequence;  /* of the next change */
 	uint64_t number;    /* of the next change in the record */
 	penstock_transaction transaction;
+	char gid[PEN_GID_SIZE];
 } record_head;
 
 pen_replay *
@@ -53,17 +54,25 @@ pen_replay_free(pen_replay *replay)
 /* ---- the head ---- */
 
 static bool
-read_transaction(pen_wire_reader *reader, penstock_transaction *transaction)
+read_transaction(pen_wire_reader *reader, record_head *head)
 {
+	penstock_transaction *transaction = &head->transaction;
 	uint64_t xid;
 	uint64_t time;
+	uint64_t gid_len;
 
 	if (!pen_wire_read_varint(reader, &xid) ||
 		!pen_wire_read_varint(reader, &transaction->commit_lsn) ||
-		!pen_wire_read_varint(reader, &time) || xid > UINT32_MAX)
+		!pen_wire_read_varint(reader, &time) ||
+		!pen_wire_read_varint(reader, &transaction->end_lsn) ||
+		!pen_wire_read_varint(reader, &gid_len) || xid > UINT32_MAX ||
+		gid_len > (uint64_t) (reader->end - reader->pos) ||
+		(gid_len > 0 && !pen_gid_copy(head->gid, reader->pos, (size_t) gid_len)))
 		return false;
 	transaction->xid = (uint32_t) xid;
 	transaction->commit_time = (int64_t) time;
+	transaction->gid = gid_len > 0 ? head->gid : NULL;
+	reader->pos += gid_len;
 	return true;
 }
 
@@ -84,8 +93,7 @@ read_head(pen_wire_reader *reader, record_head *head)
 			return false;
 	if (head->runs_left > 0 && !pen_wire_read_varint(&head->runs, &head->run_start))
 		return false;
-	return (head->flags & PEN_RECORD_CONTINUES) == 0 ||
-		   read_transaction(reader, &head->transaction);
+	return (head->flags & PEN_RECORD_CONTINUES) == 0 || read_transaction(reader, head);
 }
 
 /* The sequence of the next change. The runs have been read once: reading them does not fail. */

@@ -170,6 +170,28 @@ add_change(story *s, pen_chunk *chunk, pen_wire_buf *buf)
 				  &event->old_row);
 }
 
+static const char *const gids[] = {"g", "a name with 'quotes' and spaces", "ümläut"};
+
+/* Something becomes of a prepared transaction. */
+static void
+end_prepared(story *s, pen_chunk *chunk, penstock_event *event)
+{
+	bool commits = random_below(2) == 0;
+
+	s->transaction = (penstock_transaction){.xid = (uint32_t) random_below(UINT32_MAX),
+											.commit_lsn = s->transaction.end_lsn + random_below(5),
+											.commit_time = (int64_t) random_below(UINT64_MAX),
+											.gid = gids[random_below(3)]};
+	s->transaction.end_lsn = s->transaction.commit_lsn + (commits ? 1 + random_below(100) : 1);
+	if (!commits)
+	{
+		s->transaction.prepare_end_lsn = random_below(s->transaction.end_lsn);
+		s->transaction.prepare_time = (int64_t) random_below(UINT64_MAX);
+	}
+	event->kind = commits ? PENSTOCK_COMMIT_PREPARED : PENSTOCK_ROLLBACK_PREPARED;
+	event->transaction = pen_chunk_transaction(chunk, &s->transaction);
+}
+
 static void
 add_event(story *s, pen_chunk *chunk, pen_wire_buf *buf)
 {
@@ -181,14 +203,26 @@ add_event(story *s, pen_chunk *chunk, pen_wire_buf *buf)
 		return;
 	}
 	event = pen_chunk_add(chunk);
-	if (s->open)
+	if (!s->open && random_below(5) == 0)
+	{
+		end_prepared(s, chunk, event);
+		return;
+	}
+	if (s->open && s->transaction.gid == NULL)
 		s->transaction.end_lsn = s->transaction.commit_lsn + 1 + random_below(100);
-	else
+	else if (!s->open)
 		s->transaction =
 			(penstock_transaction){.xid = (uint32_t) random_below(UINT32_MAX),
 								   .commit_lsn = s->transaction.end_lsn + random_below(5),
 								   .commit_time = (int64_t) random_below(UINT64_MAX)};
-	event->kind = s->open ? PENSTOCK_COMMIT : PENSTOCK_BEGIN;
+	if (!s->open && random_below(3) == 0)
+	{
+		s->transaction.gid = gids[random_below(3)];
+		s->transaction.end_lsn = s->transaction.commit_lsn + 1 + random_below(100);
+	}
+	event->kind = !s->open                     ? PENSTOCK_BEGIN
+				  : s->transaction.gid != NULL ? PENSTOCK_PREPARE
+											   : PENSTOCK_COMMIT;
 	event->transaction = pen_chunk_transaction(chunk, &s->transaction);
 	s->open = !s->open;
 	s->sequence = 0;
@@ -282,6 +316,10 @@ same_chunk(const pen_chunk *a, const pen_chunk *b)
 		assert_int_equal(x->transaction->commit_lsn, y->transaction->commit_lsn);
 		assert_int_equal(x->transaction->end_lsn, y->transaction->end_lsn);
 		assert_int_equal(x->transaction->commit_time, y->transaction->commit_time);
+		assert_int_equal(x->transaction->prepare_end_lsn, y->transaction->prepare_end_lsn);
+		assert_int_equal(x->transaction->prepare_time, y->transaction->prepare_time);
+		assert_string_equal(x->transaction->gid != NULL ? x->transaction->gid : "",
+							y->transaction->gid != NULL ? y->transaction->gid : "");
 		same_relation(x->relation, y->relation);
 		same_row(&x->new_row, &y->new_row);
 		same_row(&x->old_row, &y->old_row);

@@ -379,6 +379,11 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
 			break;
+		case PENSTOCK_PREPARE:
+		case PENSTOCK_COMMIT_PREPARED:
+		case PENSTOCK_ROLLBACK_PREPARED:
+			status = pen_error_set(error, PENSTOCK_E_BUG, "a prepared transaction was not refused");
+			break;
 	}
 	report(self, position);
 	return status;
