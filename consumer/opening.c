@@ -62,6 +62,7 @@ add_worker(penstock *p, size_t n)
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
 		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
+		.batch_rows_max = (size_t) p->settings.batch_rows_max,
 		.batch_ms = (int) p->settings.batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,

@@ -34,6 +34,8 @@ const pen_setting pen_setting_table[] = {
 	 "for memory tables; 0: no limit"},
 	{"batch-bytes-max", PEN_SETTING_BYTES, AT(batch_bytes_max), "1MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each"},
+	{"batch-rows-max", PEN_SETTING_NUMBER, AT(batch_rows_max), "100000", 1, INT32_MAX, "N",
+	 "the same in rows; also how many are sent in one go"},
 	{"batch-ms", PEN_SETTING_MS, AT(batch_ms), "20ms", 0, 60000, "TIME",
 	 "how long a destination transaction gathers at most while behind"},
 	{"progress-interval", PEN_SETTING_MS, AT(progress_interval_ms), "10s", 100, 3600000, "TIME",
@@ -127,7 +129,9 @@ parse_number(const pen_setting *setting, const char *value, const unit *units, c
 		return pen_error_set(
 			error, PENSTOCK_E_CONFIG, "option %s: %s is out of range; %lld to %lld%s are allowed",
 			setting->name, value, (long long) setting->min, (long long) setting->max,
-			setting->type == PEN_SETTING_MS ? " ms" : " bytes");
+			setting->type == PEN_SETTING_MS      ? " ms"
+			: setting->type == PEN_SETTING_BYTES ? " bytes"
+												 : "");
 	*into = number * factor;
 	return PENSTOCK_OK;
 }
@@ -139,6 +143,14 @@ parse_bytes(const pen_setting *setting, const char *value, int64_t *into, pen_er
 
 	return parse_number(setting, value, units, "a number of bytes, with B, kB, MB or GB", into,
 						error);
+}
+
+static penstock_status
+parse_count(const pen_setting *setting, const char *value, int64_t *into, pen_error *error)
+{
+	static const unit units[] = {{"", 1}, {NULL, 0}};
+
+	return parse_number(setting, value, units, "a number", into, error);
 }
 
 static penstock_status
@@ -235,6 +247,8 @@ store(pen_settings *settings, const pen_setting *setting, const char *value, pen
 			return PENSTOCK_OK;
 		case PEN_SETTING_FLAG:
 			return parse_flag(setting, value, at, error);
+		case PEN_SETTING_NUMBER:
+			return parse_count(setting, value, at, error);
 		case PEN_SETTING_BYTES:
 			return parse_bytes(setting, value, at, error);
 		case PEN_SETTING_MS:

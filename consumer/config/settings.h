@@ -29,6 +29,7 @@ typedef struct pen_settings
 	int64_t memory_limit;
 	int64_t table_memory_limit;
 	int64_t batch_bytes_max;
+	int64_t batch_rows_max;
 	int64_t batch_ms;
 	int64_t progress_interval_ms;
 	int64_t status_interval_ms;
@@ -38,7 +39,8 @@ typedef struct pen_settings
 typedef enum pen_setting_type
 {
 	PEN_SETTING_STRING,
-	PEN_SETTING_FLAG,       /* true, false, on, off, yes, no, 1, 0 */
+	PEN_SETTING_FLAG, /* true, false, on, off, yes, no, 1, 0 */
+	PEN_SETTING_NUMBER,
 	PEN_SETTING_BYTES,      /* a number, with B, kB, MB or GB */
 	PEN_SETTING_MS,         /* a number of milliseconds, or with ms, s, min */
 	PEN_SETTING_DESTINATION /* [NAME=]URI, may be given several times */
