@@ -72,6 +72,7 @@ print_help(void)
 		"Usage: penstock run --source=CONNINFO [--slot=NAME] [--to=[NAME=]URI]... [OPTION]...\n");
 	pen_cli_setting_help(NULL);
 	puts("  --quiet                         only warnings and errors, no summary\n"
+		 "  --verbose                       also how changes are applied\n"
 		 "  --help                          this text\n\n"
 		 "Without --to, tables are kept in memory. SIGINT and SIGTERM stop at a transaction\n"
 		 "boundary, a second one at once; SIGUSR1 prints a line of status to standard error.\n"
@@ -81,16 +82,17 @@ print_help(void)
 
 /* 0: go on; else the exit code plus one. */
 static int
-parse_options(penstock *p, int argc, char **argv, bool *quiet)
+parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
 {
 	struct option options[OPTIONS_MAX];
-	int count = pen_cli_setting_options(options, OPTIONS_MAX - 3, NULL);
+	int count = pen_cli_setting_options(options, OPTIONS_MAX - 4, NULL);
 	int c;
 
 	options[count++] = (struct option){"quiet", no_argument, NULL, 'q'};
+	options[count++] = (struct option){"verbose", no_argument, NULL, 'v'};
 	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
 	options[count] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "qh", options, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "qvh", options, NULL)) != -1)
 	{
 		if (c == 'h')
 		{
@@ -98,7 +100,9 @@ parse_options(penstock *p, int argc, char **argv, bool *quiet)
 			return 1;
 		}
 		if (c == 'q')
-			*quiet = true;
+			*level = PENSTOCK_LOG_WARNING;
+		else if (c == 'v')
+			*level = PENSTOCK_LOG_DEBUG;
 		else if (c < PEN_CLI_SETTING)
 		{
 			fputs("Try \"penstock run --help\".\n", stderr);
@@ -195,7 +199,7 @@ pen_cli_run(int argc, char **argv)
 	penstock_log_level level = PENSTOCK_LOG_INFO;
 	penstock *p = penstock_new();
 	int64_t started_ms = pen_clock_ms();
-	bool quiet = false;
+	bool quiet;
 	penstock_status status;
 	pen_error error;
 	int code;
@@ -205,14 +209,13 @@ pen_cli_run(int argc, char **argv)
 		fputs("penstock run: out of memory\n", stderr);
 		return 1;
 	}
-	code = parse_options(p, argc, argv, &quiet);
+	code = parse_options(p, argc, argv, &level);
 	if (code != 0)
 	{
 		penstock_free(p);
 		return code - 1;
 	}
-	if (quiet)
-		level = PENSTOCK_LOG_WARNING;
+	quiet = level == PENSTOCK_LOG_WARNING;
 	penstock_on_log(p, pen_cli_log, &level);
 	running = p;
 	handle_signals();

@@ -19,4 +19,8 @@ typedef struct pen_postgres_counters
 	uint64_t ordered[PEN_REASON_COUNT]; /* changes in source order, and why */
 } pen_postgres_counters;
 
+/* One line: "sets 1200 rows in 3 statements, …; in order: 2 small, 1 effects". */
+extern void pen_postgres_counters_print(const pen_postgres_counters *counters, char *into,
+										size_t size);
+
 #endif

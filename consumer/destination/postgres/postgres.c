@@ -64,10 +64,23 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 }
 
 static void
+log_counters(postgres_destination *self)
+{
+	char text[1000];
+
+	if (self->counters.transactions == 0)
+		return;
+	pen_postgres_counters_print(&self->counters, text, sizeof(text));
+	pen_log_write(self->base.config->log, PENSTOCK_LOG_DEBUG, self->base.config->name, "%s", text);
+	self->counters = (pen_postgres_counters){0};
+}
+
+static void
 postgres_close(pen_destination *destination)
 {
 	postgres_destination *self = self_of(destination);
 
+	log_counters(self);
 	pen_postgres_forget_targets(self);
 	pen_sets_free(&self->sets);
 	pen_pipeline_free(self->pipeline);
