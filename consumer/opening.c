@@ -99,6 +99,7 @@ add_worker(penstock *p, size_t n)
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
 		.batch_bytes_max = (size_t) options->batch_bytes_max,
+		.batch_rows_max = (size_t) options->batch_rows_max,
 		.batch_ms = (int) options->batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) options->connect_timeout_ms,

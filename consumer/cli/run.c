@@ -77,6 +77,7 @@ print_help(void)
 	pen_cli_setting_help(NULL);
 	puts("  -c FILE                         the same as --config=FILE\n"
 		 "  --quiet                         only warnings and errors, no summary\n"
+		 "  --verbose                       also how changes are applied\n"
 		 "  --help                          this text\n\n"
 		 "Without --to, tables are kept in memory. SIGINT and SIGTERM stop at a transaction\n"
 		 "boundary, a second one at once; SIGUSR1 prints a line of status to standard error.\n"
@@ -123,16 +124,17 @@ take_options(penstock *p, const given *options, int count)
 
 /* Into options, which has room for as many as there are arguments. 0, or the exit code plus one. */
 static int
-read_options(int argc, char **argv, given *options, int *count, bool *quiet)
+read_options(int argc, char **argv, given *options, int *count, penstock_log_level *level)
 {
 	struct option known[OPTIONS_MAX];
-	int n = pen_cli_setting_options(known, OPTIONS_MAX - 3, NULL);
+	int n = pen_cli_setting_options(known, OPTIONS_MAX - 4, NULL);
 	int c;
 
 	known[n++] = (struct option){"quiet", no_argument, NULL, 'q'};
+	known[n++] = (struct option){"verbose", no_argument, NULL, 'v'};
 	known[n++] = (struct option){"help", no_argument, NULL, 'h'};
 	known[n] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "c:qh", known, NULL)) != -1)
+	while ((c = getopt_long(argc, argv, "c:qvh", known, NULL)) != -1)
 	{
 		if (c == 'h')
 		{
@@ -140,7 +142,9 @@ read_options(int argc, char **argv, given *options, int *count, bool *quiet)
 			return 1;
 		}
 		if (c == 'q')
-			*quiet = true;
+			*level = PENSTOCK_LOG_WARNING;
+		else if (c == 'v')
+			*level = PENSTOCK_LOG_DEBUG;
 		else if (c == 'c')
 			options[(*count)++] = (given){pen_setting_find("config"), optarg};
 		else if (c < PEN_CLI_SETTING)
@@ -164,7 +168,7 @@ read_options(int argc, char **argv, given *options, int *count, bool *quiet)
 
 /* 0: go on; else the exit code plus one. */
 static int
-parse_options(penstock *p, int argc, char **argv, bool *quiet)
+parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
 {
 	given *options = calloc((size_t) argc + 1, sizeof(*options));
 	int count = 0;
@@ -175,7 +179,7 @@ parse_options(penstock *p, int argc, char **argv, bool *quiet)
 		fputs("penstock run: out of memory\n", stderr);
 		return 2;
 	}
-	failed = read_options(argc, argv, options, &count, quiet);
+	failed = read_options(argc, argv, options, &count, level);
 	if (failed == 0)
 		failed = take_options(p, options, count);
 	free(options);
@@ -257,7 +261,7 @@ pen_cli_run(int argc, char **argv)
 	penstock *p = penstock_new();
 	pen_copybar bar = {.out = stderr, .live = isatty(STDERR_FILENO) != 0};
 	int64_t started_ms = pen_clock_ms();
-	bool quiet = false;
+	bool quiet;
 	pen_server *server = NULL;
 	penstock_status status;
 	pen_error error;
@@ -268,15 +272,14 @@ pen_cli_run(int argc, char **argv)
 		fputs("penstock run: out of memory\n", stderr);
 		return 1;
 	}
-	code = parse_options(p, argc, argv, &quiet);
+	code = parse_options(p, argc, argv, &level);
 	if (code != 0)
 	{
 		penstock_free(p);
 		return code - 1;
 	}
-	if (quiet)
-		level = PENSTOCK_LOG_WARNING;
-	else
+	quiet = level == PENSTOCK_LOG_WARNING;
+	if (!quiet)
 	{
 		p->on_copy = pen_copybar_show;
 		p->on_copy_context = &bar;

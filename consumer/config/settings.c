@@ -75,6 +75,8 @@ const pen_setting pen_setting_table[] = {
 	{"batch-bytes-max", PEN_SETTING_BYTES, AT_EACH(batch_bytes_max), "1MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each",
 	 PEN_SCOPE_DESTINATION},
+	{"batch-rows-max", PEN_SETTING_NUMBER, AT_EACH(batch_rows_max), "100000", 1, INT32_MAX, "N",
+	 "the same in rows; also how many are sent in one go", PEN_SCOPE_DESTINATION},
 	{"batch-ms", PEN_SETTING_MS, AT_EACH(batch_ms), "20ms", 0, 60000, "TIME",
 	 "how long a destination transaction gathers at most while behind", PEN_SCOPE_DESTINATION},
 	{"progress-interval", PEN_SETTING_MS, AT(progress_interval_ms), "10s", 100, 3600000, "TIME",

@@ -36,6 +36,7 @@ typedef struct pen_destination_options
 	char *tables; /* cuts down what the run takes */
 	int64_t allow_triggers;
 	int64_t batch_bytes_max;
+	int64_t batch_rows_max;
 	int64_t batch_ms;
 	int64_t connect_timeout_ms;
 	int64_t spool_bytes_max;

@@ -21,6 +21,7 @@ typedef struct pen_destination_config
 	int64_t advisory_key;      /* to be held as a session lock in a destination database */
 	size_t pipeline_bytes_max; /* sent and not yet answered */
 	size_t batch_bytes_max;    /* of changes in one destination transaction while behind */
+	size_t batch_rows_max;     /* the same in rows; also of what is sent in one go */
 	int batch_ms;              /* how long one gathers at most */
 	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
