@@ -60,7 +60,7 @@ typedef enum pen_setting_type
 {
 	PEN_SETTING_STRING,
 	PEN_SETTING_FLAG,        /* true, false, on, off, yes, no, 1, 0 */
-	PEN_SETTING_NUMBER,         /* a number, as int64_t */
+	PEN_SETTING_NUMBER,      /* a number, as int64_t */
 	PEN_SETTING_BYTES,       /* a number, with B, kB, MB or GB */
 	PEN_SETTING_MS,          /* a number of milliseconds, or with ms, s, min; NAME-ms is NAME */
 	PEN_SETTING_CHOICE,      /* one of words; its position among them, as int64_t */
