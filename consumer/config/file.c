@@ -108,6 +108,10 @@ report_unknown(loader *l, int line, const char *what, const char *name, const ch
 	const char *meant = pen_file_nearest(name, names);
 	char problem[300];
 
+	/* A connection string where a key is meant. */
+	if (strpbrk(name, ":/@") != NULL)
+		name = "…";
+
 	snprintf(problem, sizeof(problem), "there is no %s \"%.60s\"%s%s%s", what, name,
 			 meant != NULL ? "; is " : "", meant != NULL ? meant : "",
 			 meant != NULL ? " meant?" : "");

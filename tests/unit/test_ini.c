@@ -397,6 +397,10 @@ test_everything_that_is_wrong_is_told_with_its_line(void **state)
 		{"quite.different = s3cret", "there is no key \"quite.different\"\n"},
 		{"[", "no closing bracket"},
 		{"k = s3cret", NULL},
+		{"[postgresql://me:s3cret@h/d]", "there is no kind of section \"…\""},
+		{"[source ]", "section [source] is there a second time"},
+		{"[destination three]", NULL},
+		{"postgresql://me:s3cret@h/d?x=1", "there is no key \"…\""},
 	};
 	pen_settings *settings = *state;
 	const size_t count = sizeof(lines) / sizeof(lines[0]);

@@ -177,7 +177,8 @@ test_every_number_has_its_limits(void **state)
 		const int64_t *at = (const int64_t *) (base + s->offset);
 		char text[32];
 
-		if (s->type != PEN_SETTING_BYTES && s->type != PEN_SETTING_MS && s->type != PEN_SETTING_NUMBER)
+		if (s->type != PEN_SETTING_BYTES && s->type != PEN_SETTING_MS &&
+			s->type != PEN_SETTING_NUMBER)
 			continue;
 		numbers++;
 		snprintf(text, sizeof(text), "%lld", (long long) s->min);
