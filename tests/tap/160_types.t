@@ -111,7 +111,7 @@ my $schema = q{
 	CREATE TYPE floatrange AS RANGE (subtype = float8, subtype_diff = float8mi);
 	CREATE TYPE wordrange AS RANGE (subtype = text, collation = "C");
 };
-my (@tables, @setup, @changes);
+my (@tables, @setup, @changes, @many);
 for my $i (0 .. $#types)
 {
 	my ($type, $values, $without, $array) = @{ $types[$i] };
@@ -131,6 +131,13 @@ for my $i (0 .. $#types)
 	push @setup, map { "INSERT INTO $keyed VALUES ($_, $v[$_], " . $v->($_ + 1) . ", " . $a->($_) . ")" } 0 .. $n - 2;
 	push @setup, map { "INSERT INTO $full VALUES ($v[$_], " . $a->($_) . ", $_), ($v[$_], " . $a->($_) . ", $_)" } 0 .. $n - 1;
 	push @setup, "INSERT INTO $full VALUES (NULL, NULL, NULL), (NULL, '{}', 1), (NULL, '{NULL}', 1)";
+	# So many that they go in bulk.
+	my $case = sub { my ($n_sql, $value) = @_; return "CASE ($n_sql) % $n " . join(' ', map { "WHEN $_ THEN " . $value->($_) } 0 .. $n - 1) . ' END' };
+	push @tables, "m_$i";
+	$schema .= "CREATE TABLE m_$i(id int PRIMARY KEY, v $type, a ${type}[]);\n";
+	push @many, "INSERT INTO m_$i SELECT n, " . $case->('n', $v) . ", CASE WHEN n % 5 > 0 THEN " . $case->('n', $a) . " END FROM generate_series(1, 120) n", "UPDATE m_$i SET v = " . $case->('id + 1', $v) . ' WHERE id % 3 = 0',
+	  "UPDATE m_$i SET a = '{}', v = NULL WHERE id % 4 = 1", "DELETE FROM m_$i WHERE id % 5 = 2", "UPDATE m_$i SET id = -id, a = NULL WHERE id % 7 = 0";
+
 	push @changes, "UPDATE $keyed SET k = " . $v->(-1) . " WHERE id = 0", "UPDATE $keyed SET k = $v[0] WHERE id = 1",
 	  "UPDATE $keyed SET v = NULL WHERE id % 2 = 0", "UPDATE $keyed SET v = $v[0], a = '{}' WHERE id % 3 = 0", "UPDATE $keyed SET a = NULL WHERE id = 1",
 	  "DELETE FROM $keyed WHERE id = 2", "INSERT INTO $keyed(id, k, v) SELECT 2, " . $v->(2) . ", $v[1] WHERE $n > 3";
@@ -154,6 +161,8 @@ $topic->write($ours . join(";\n", @changes));
 $topic->arrives('changes', @tables);
 $topic->write("$ours BEGIN; TRUNCATE " . join(', ', @tables) . ";\n" . join(";\n", @setup, @changes) . '; COMMIT');
 $topic->arrives('all in one transaction', @tables);
+$topic->write($ours . join(";\n", @many));
+$topic->arrives('many rows', @tables);
 $topic->stop;
 
 $source->stop;
