@@ -172,6 +172,24 @@ $topic->at_target('DELETE FROM plain WHERE ctid = (SELECT max(ctid) FROM plain W
 $topic->start;
 $topic->arrives('with the right rows', @tables);
 
+# A row that is missing is told as that, whatever follows it in the batch, and all goes on once it is there.
+my @same = map { "same_$_" } 1 .. 5;
+my $same = join '', map { "CREATE TABLE $_(id int PRIMARY KEY, t text);" } @same;
+$topic->at_target($same . 'INSERT INTO whole VALUES (-5000, NULL)');
+$topic->write($same . 'INSERT INTO whole VALUES (-5001, NULL)' . join '', map { "; INSERT INTO $_ SELECT n, 'a' FROM generate_series(1, 20) n" } @same);
+$topic->arrives('more tables', @same);
+$topic->at_target('DELETE FROM whole WHERE a = -5001');
+$topic->write(q{UPDATE whole SET b = -5 WHERE a = -5001} . join '', map { "; INSERT INTO $_ VALUES (101, 'b'), (102, 'b'); UPDATE $_ SET t = 'c' WHERE id < 3; DELETE FROM $_ WHERE id = 5; UPDATE $_ SET id = 50 WHERE id = 6" } @same);
+($code, $err) = $topic->run_batch;
+is($code, 4, 'a missing row stops a batch') or diag($err);
+like($err, qr/UPDATE of "public"\."whole".*0 rows were affected instead of 1/, 'and is told');
+unlike($err, qr/already exists/, 'as what it is');
+is($topic->{run}->finish, 4, 'while it happens, too');
+$topic->answers('SELECT count(*) FROM same_5 WHERE id > 100', 0, 'nothing behind it is there');
+$topic->at_target('UPDATE whole SET a = -5001 WHERE a = -5000');
+$topic->start;
+$topic->arrives('with the missing row', @tables, @same);
+
 # ---- without an identity, changes are refused, and what was before stays ----
 
 $topic->write(q{ALTER TABLE plain REPLICA IDENTITY NOTHING; INSERT INTO plain SELECT n FROM generate_series(10001, 10300) n; UPDATE plain SET t = 'nothing' WHERE id = 10001});
