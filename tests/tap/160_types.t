@@ -73,9 +73,9 @@ my @types = (
 	[ tsvector => [ '', 'a:1A b:2', q{'it''s':3 '\\\\':4}, 'x' ] ],
 	[ tsquery => [ '', 'a & !b', q{'it''s' <-> c:*AB}, 'x' ] ],
 	[ pg_lsn => [ '0/0', '0/16B3748', 'FFFFFFFF/FFFFFFFF' ] ],
-	[ regclass => [ 'pg_class', '-', 'information_schema.tables', '99999999' ], 'nokey' ],
-	[ regtype => [ 'integer', '-', 'timestamp with time zone', 'integer[]' ], 'nokey' ],
-	[ regprocedure => [ 'now()', '-', 'substring(text,integer,integer)' ], 'nokey' ],
+	[ regclass => [ 'pg_class', '-', 'information_schema.tables', '99999999' ] ],
+	[ regtype => [ 'integer', '-', 'timestamp with time zone', 'integer[]' ] ],
+	[ regprocedure => [ 'now()', '-', 'substring(text,integer,integer)' ] ],
 	[ jsonpath => [ '$.a[*]', 'strict $."it\"s" ? (@ > 1)', 'true' ], 'nokey' ],
 	[ tid => [ '(0,1)', '(4294967295,65535)' ] ],
 	[ xid => [ '1', '4294967295' ], 'nokey' ],
@@ -84,19 +84,19 @@ my @types = (
 	[ oidvector => [ '', '1 2 3', '0' ] ],
 	[ refcursor => [ 'a', '', 'NULL' ], 'nokey' ],
 	[ mood => [ 'calm', 'wild', 'NULL', 'so, "so"' ] ],
-	[ pair => [ '(1,a)', '(,)', '(,"")', '(-1,"x ""y"" \\\\ , (z)")' ], 'nokey nofull' ],
-	[ nested => [ '("(1,a)","{1,NULL}","{""(2,b)"",NULL}")', '(,,)', '("(,)",{},{})' ], 'nokey nofull' ],
+	[ pair => [ '(1,a)', '(,)', '(,"")', '(-1,"x ""y"" \\\\ , (z)")' ] ],
+	[ nested => [ '("(1,a)","{1,NULL}","{""(2,b)"",NULL}")', '(,,)', '("(,)",{},{})' ], 'nokey' ],
 	[ small => [ '1', '99', '-5' ] ],
 	[ smaller => [ '1', '9', '-5' ] ],
-	[ whole_pair => [ '(1,a)', '(3,"")' ], 'nokey' ],
+	[ whole_pair => [ '(1,a)', '(3,"")' ] ],
 	[ ints => [ '{1,2}', '{}', '{NULL}', '[0:1]={3,4}' ], '', '{"{1,2}",NULL,"{}"}' ],
 	[ floatrange => [ 'empty', '[0.1,Infinity)', '(-0,1]', '(,)' ] ],
 	[ floatmultirange => [ '{}', '{[0.1,1),[2,Infinity)}' ] ],
 	[ wordrange => [ 'empty', '[a,"b ,)"]', '["",)', '(,"\\\\")' ] ],
 	[ citext => [ 'Aa', 'b', '', 'NULL', 'ÜBER' ] ],
-	[ hstore => [ '', 'a=>NULL', '"a"=>"NULL", "b=>c"=>"\"x\\\\y\""' ], 'nokey' ],
-	[ ltree => [ '', 'a', 'a.B.c1' ], 'nokey' ],
-	[ cube => [ '(1,2,3)', '(0),(1)', '(1e-300)' ], 'nokey' ],
+	[ hstore => [ '', 'a=>NULL', '"a"=>"NULL", "b=>c"=>"\"x\\\\y\""' ] ],
+	[ ltree => [ '', 'a', 'a.B.c1' ] ],
+	[ cube => [ '(1,2,3)', '(0),(1)', '(1e-300)' ] ],
 );
 
 my $schema = q{
@@ -111,7 +111,7 @@ my $schema = q{
 	CREATE TYPE floatrange AS RANGE (subtype = float8, subtype_diff = float8mi);
 	CREATE TYPE wordrange AS RANGE (subtype = text, collation = "C");
 };
-my (@tables, @setup, @changes);
+my (@tables, @setup, @changes, @many);
 for my $i (0 .. $#types)
 {
 	my ($type, $values, $without, $array) = @{ $types[$i] };
@@ -125,19 +125,26 @@ for my $i (0 .. $#types)
 
 	push @tables, $keyed, $full;
 	$schema .= "CREATE TABLE $keyed(id int" . ($by_id ? ' PRIMARY KEY' : '') . ", k $type" . ($by_id ? '' : ' PRIMARY KEY') . ", v $type, a ${type}[]);
-		CREATE TABLE $full(v $type, a ${type}[], n int); " . ($without =~ /nofull/ ? '' : "ALTER TABLE $full REPLICA IDENTITY FULL") . ";\n";
+		CREATE TABLE $full(v $type, a ${type}[], n int); ALTER TABLE $full REPLICA IDENTITY FULL;\n";
 
 	# All values but the last; then that one takes the first one's place, which takes the second's.
 	push @setup, map { "INSERT INTO $keyed VALUES ($_, $v[$_], " . $v->($_ + 1) . ", " . $a->($_) . ")" } 0 .. $n - 2;
 	push @setup, map { "INSERT INTO $full VALUES ($v[$_], " . $a->($_) . ", $_), ($v[$_], " . $a->($_) . ", $_)" } 0 .. $n - 1;
 	push @setup, "INSERT INTO $full VALUES (NULL, NULL, NULL), (NULL, '{}', 1), (NULL, '{NULL}', 1)";
+	# So many that they go in bulk.
+	my $case = sub { my ($n_sql, $value) = @_; return "CASE ($n_sql) % $n " . join(' ', map { "WHEN $_ THEN " . $value->($_) } 0 .. $n - 1) . ' END' };
+	push @tables, "m_$i";
+	$schema .= "CREATE TABLE m_$i(id int PRIMARY KEY, v $type, a ${type}[]);\n";
+	push @many, "INSERT INTO m_$i SELECT n, " . $case->('n', $v) . ", CASE WHEN n % 5 > 0 THEN " . $case->('n', $a) . " END FROM generate_series(1, 120) n", "UPDATE m_$i SET v = " . $case->('id + 1', $v) . ' WHERE id % 3 = 0',
+	  "UPDATE m_$i SET a = '{}', v = NULL WHERE id % 4 = 1", "DELETE FROM m_$i WHERE id % 5 = 2", "UPDATE m_$i SET id = -id, a = NULL WHERE id % 7 = 0";
+
 	push @changes, "UPDATE $keyed SET k = " . $v->(-1) . " WHERE id = 0", "UPDATE $keyed SET k = $v[0] WHERE id = 1",
 	  "UPDATE $keyed SET v = NULL WHERE id % 2 = 0", "UPDATE $keyed SET v = $v[0], a = '{}' WHERE id % 3 = 0", "UPDATE $keyed SET a = NULL WHERE id = 1",
 	  "DELETE FROM $keyed WHERE id = 2", "INSERT INTO $keyed(id, k, v) SELECT 2, " . $v->(2) . ", $v[1] WHERE $n > 3";
 	push @changes, "UPDATE $full SET n = n + 100 WHERE ctid IN (SELECT min(ctid) FROM $full GROUP BY n)",
 	  "DELETE FROM $full WHERE ctid IN (SELECT max(ctid) FROM $full WHERE n < 100 GROUP BY n)",
 	  "UPDATE $full SET v = $v[0] WHERE v IS NULL", "UPDATE $full SET a = " . ($array ? "'{}'" : "array_fill($v[1], ARRAY[2,2], ARRAY[-1,2])") . ' WHERE n % 2 = 1',
-	  "DELETE FROM $full WHERE n IS NULL" if $without !~ /nofull/;
+	  "DELETE FROM $full WHERE n IS NULL";
 }
 
 # What the settings of a database could spoil.
@@ -154,6 +161,8 @@ $topic->write($ours . join(";\n", @changes));
 $topic->arrives('changes', @tables);
 $topic->write("$ours BEGIN; TRUNCATE " . join(', ', @tables) . ";\n" . join(";\n", @setup, @changes) . '; COMMIT');
 $topic->arrives('all in one transaction', @tables);
+$topic->write($ours . join(";\n", @many));
+$topic->arrives('many rows', @tables);
 $topic->stop;
 
 $source->stop;

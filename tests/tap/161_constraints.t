@@ -93,10 +93,11 @@ $schema = q{
 	CREATE TABLE parent(id int PRIMARY KEY, t text);
 	CREATE TABLE child(id int PRIMARY KEY, p int REFERENCES parent);
 	CREATE TABLE late(id int PRIMARY KEY, p int REFERENCES parent DEFERRABLE INITIALLY DEFERRED, u int UNIQUE);
+	CREATE TABLE soon(id int PRIMARY KEY, p int REFERENCES parent DEFERRABLE, u int UNIQUE DEFERRABLE);
 };
 $topic = Topic->new(@servers, name => 'checked', source_schema => 'CREATE SCHEMA checked; SET search_path = checked;' . $schema,
 	target_schema => $mine . "CREATE SCHEMA checked; SET search_path = checked; $schema", to => '&user=writer', options => [ '--tables', 'checked.*' ]);
-my @checked = map { "checked.$_" } 'parent', 'child', 'late';
+my @checked = map { "checked.$_" } 'parent', 'child', 'late', 'soon';
 $topic->write('SET search_path = checked;' . q{
 	INSERT INTO parent VALUES (1), (2); INSERT INTO child VALUES (1, 1), (2, 2);
 	BEGIN; INSERT INTO late VALUES (1, 10), (2, 11); INSERT INTO parent VALUES (10), (11); COMMIT;
@@ -104,6 +105,11 @@ $topic->write('SET search_path = checked;' . q{
 	BEGIN; DELETE FROM parent WHERE id = 10; INSERT INTO parent VALUES (10, 'again'); COMMIT;
 	BEGIN; DELETE FROM child; DELETE FROM late; DELETE FROM parent; INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1); COMMIT});
 $topic->arrives('foreign keys that are checked', @checked);
+$topic->write('SET search_path = checked;' . q{
+	BEGIN; SET CONSTRAINTS ALL DEFERRED; INSERT INTO soon VALUES (1, 20, 1), (2, 21, 2); INSERT INTO parent VALUES (20), (21); COMMIT;
+	BEGIN; SET CONSTRAINTS ALL DEFERRED; UPDATE soon SET u = 2 WHERE id = 1; UPDATE soon SET u = 1 WHERE id = 2; COMMIT; UPDATE soon SET u = u + 1;
+	BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM parent WHERE id = 20; UPDATE soon SET p = 21 WHERE p = 20; COMMIT});
+$topic->arrives('deferred by the transaction', @checked);
 $topic->write_mix(200, q{
 	INSERT INTO checked.parent VALUES (100 + i); INSERT INTO checked.child VALUES (100 + i, 100 + i);
 	INSERT INTO checked.late VALUES (100 + i, 100 + i, i);

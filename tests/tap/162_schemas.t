@@ -99,6 +99,21 @@ for my $alter ('ALTER TABLE sooner ALTER v TYPE bigint', 'ALTER TABLE sooner ADD
 	ok($topic->live_follows, "the destination alone: $alter") or diag($topic->{run}->stderr);
 }
 $topic->arrives('after all that', '(SELECT id, v::text FROM sooner)');
+
+# Dropped and created again: what the old table had is not what the new one has, and is there still.
+my $again = 'CREATE TABLE again(id int PRIMARY KEY, v int);';
+$topic->at_target($again);
+$topic->write("$again INSERT INTO again SELECT n, 1 FROM generate_series(1, 100) n; UPDATE again SET v = 2; DROP TABLE again; $again INSERT INTO again SELECT n, 3 FROM generate_series(101, 200) n");
+my ($code, $err) = $topic->run_batch;
+is($code, 4, 'another table of the same name is refused, also within a batch') or diag($err);
+like($err, qr/again.* was dropped and created again/, 'which is told');
+is($topic->{run}->finish, 4, 'while it happens, too') or diag($topic->{run}->stderr);
+$topic->answers('SELECT count(*) FROM again WHERE v = 3', 0, 'no row of the new table is among those of the old one');
+$topic->at_target('TRUNCATE again');
+$topic->start;
+is($target->safe_psql($topic->live, 'SELECT count(*) FROM again'), 0, 'emptied there');
+ok($topic->live_follows, 'it goes on') or diag($topic->{run}->stderr);
+same_rows($source, 'postgres', $target, $topic->live, 'again');
 $topic->stop;
 
 $source->stop;

@@ -40,6 +40,8 @@ $topic->write(q{TRUNCATE a CASCADE; INSERT INTO a VALUES (1, 'new')});
 $topic->arrives('with CASCADE', @tables);
 $topic->write(q{TRUNCATE parts_1; TRUNCATE "S s"."T ""t"; INSERT INTO parts VALUES (50, 'new')});
 $topic->arrives('a partition, a quoted name', @tables);
+$topic->write(q{TRUNCATE ONLY up});
+$topic->arrives('a parent without its children', @tables);
 $topic->write(q{TRUNCATE parts_2; INSERT INTO parts VALUES (150, 'new')});
 $topic->arrives('a partitioned partition', @tables);
 $topic->write(q{INSERT INTO up VALUES (101); TRUNCATE parts, up; INSERT INTO parts VALUES (1, 'n'), (150, 'n'), (250, 'n')});

@@ -58,7 +58,7 @@ $schema = q{
 	CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 	CREATE TABLE ci_key(k text COLLATE ci PRIMARY KEY, n int);
 	CREATE TABLE ci_pair(k varchar(20) COLLATE ci, id int, v text COLLATE ci UNIQUE, PRIMARY KEY (id, k));
-	CREATE TABLE ci_whole(k text COLLATE ci, v varchar COLLATE ci); ALTER TABLE ci_whole REPLICA IDENTITY FULL;
+	CREATE TABLE ci_whole(k text COLLATE ci, v varchar COLLATE ci, c char(3) COLLATE ci, n name COLLATE ci, l text[] COLLATE ci); ALTER TABLE ci_whole REPLICA IDENTITY FULL;
 	CREATE TABLE ci_array(k text[] COLLATE ci PRIMARY KEY, n int);
 	CREATE DOMAIN word AS text COLLATE ci; CREATE TABLE ci_domain(k word PRIMARY KEY, n int);
 };
@@ -67,8 +67,9 @@ $changes = q{
 	BEGIN; DELETE FROM ci_key WHERE k = 'key5'; INSERT INTO ci_key VALUES ('KEY5', 55); UPDATE ci_key SET k = 'kEy5' WHERE k = 'key5'; COMMIT;
 	BEGIN; UPDATE ci_key SET k = 'tmp' WHERE k = 'key7'; UPDATE ci_key SET k = 'KEY7' WHERE k = 'key8'; UPDATE ci_key SET k = 'KEY8' WHERE k = 'tmp'; COMMIT;
 	INSERT INTO ci_pair SELECT 'k' || n, n % 3, 'v' || n FROM generate_series(1, 30) n; UPDATE ci_pair SET k = upper(k), v = upper(v) WHERE id = 1; UPDATE ci_pair SET v = 'V' || v WHERE k = 'K3'; DELETE FROM ci_pair WHERE k = 'K6'; INSERT INTO ci_pair VALUES ('k6', 0, 'V6');
-	INSERT INTO ci_whole VALUES ('a', 'a'), ('A', 'a'), ('a', 'A'), ('a', 'a'), ('A', 'A'), (NULL, 'a');
+	INSERT INTO ci_whole VALUES ('a', 'a'), ('A', 'a'), ('a', 'A'), ('a', 'a'), ('A', 'A'), (NULL, 'a'); INSERT INTO ci_whole VALUES ('a', 'a', 'a', 'a', '{a}'), ('a', 'a', 'A', 'a', '{a}'), ('a', 'a', 'a', 'A', '{a}'), ('a', 'a', 'a', 'a', '{A}');
 	UPDATE ci_whole SET k = 'one' WHERE k COLLATE "C" = 'A'; UPDATE ci_whole SET v = 'two' WHERE v COLLATE "C" = 'A'; DELETE FROM ci_whole WHERE k IS NULL; INSERT INTO ci_whole SELECT * FROM ci_whole;
+	UPDATE ci_whole SET k = 'three' WHERE c::text COLLATE "C" = 'A'; UPDATE ci_whole SET k = 'four' WHERE n COLLATE "C" = 'A'; UPDATE ci_whole SET k = 'five' WHERE l[1] COLLATE "C" = 'A';
 	INSERT INTO ci_domain SELECT 'Key' || n, n FROM generate_series(1, 20) n; UPDATE ci_domain SET k = lower(k) WHERE n % 2 = 0; UPDATE ci_domain SET n = 0 WHERE k = 'KEY3'; DELETE FROM ci_domain WHERE k = 'KEY4';
 };
 $topic = Topic->new(@servers, name => 'ci', schema => $schema);

@@ -120,6 +120,16 @@ $topic->write_mix(200, q{
 	INSERT INTO nothing_but VALUES (i % 4), (NULL); DELETE FROM nothing_but WHERE ctid = (SELECT ctid FROM nothing_but WHERE a = i % 3 LIMIT 1); UPDATE nothing_but SET a = i % 6 WHERE ctid = (SELECT min(ctid) FROM nothing_but)});
 $topic->arrives('rows without a key, mixed', @tables);
 
+# Equal to an =, and yet not the same.
+my $alike = q{CREATE TABLE alike(f float8, g float4, c bpchar, n numeric, j jsonb, i interval, p point, u text); ALTER TABLE alike REPLICA IDENTITY FULL;};
+$topic->at_target($alike);
+my $rows = q{INSERT INTO alike SELECT f, g, c, n, '{"a": 1.0}', i, '(0,0)', 'u' FROM unnest('{0,-0}'::float8[]) f, unnest('{0,-0}'::float4[]) g, unnest('{a,"a "}'::bpchar[]) c, unnest('{1.0,1.00}'::numeric[]) n, unnest('{24:00,1 day}'::interval[]) i ORDER BY };
+# In both orders: whichever row is found first must not be the wrong one.
+$topic->write($alike . join '', map { "$rows f::text $_, g::text $_, octet_length(c) $_, n::text $_, i::text $_; UPDATE alike SET u = 'old' || u WHERE u = 'u' AND '$_' = 'ASC';" } 'ASC', 'DESC');
+$topic->write(q{UPDATE alike SET u = u || 'f' WHERE f::text = '-0'; UPDATE alike SET u = u || 'g' WHERE g::text = '-0'; UPDATE alike SET u = u || 'c' WHERE octet_length(c) = 2; DELETE FROM alike WHERE octet_length(c) = 2 AND g::text = '-0'; UPDATE alike SET u = u || 'n' WHERE n::text = '1.00';
+	UPDATE alike SET u = u || 'i' WHERE i::text = '1 day'; UPDATE alike SET p = '(-0,0)' WHERE f::text = '-0'});
+$topic->arrives('rows that are nearly the same', 'alike');
+
 # ---- an identity that changes, between transactions and inside one ----
 
 $topic->write(q{
@@ -161,6 +171,24 @@ $topic->answers(q{SELECT count(*) FROM plain WHERE t = 'which'}, 0, 'nothing has
 $topic->at_target('DELETE FROM plain WHERE ctid = (SELECT max(ctid) FROM plain WHERE id = -1)');
 $topic->start;
 $topic->arrives('with the right rows', @tables);
+
+# A row that is missing is told as that, whatever follows it in the batch, and all goes on once it is there.
+my @same = map { "same_$_" } 1 .. 5;
+my $same = join '', map { "CREATE TABLE $_(id int PRIMARY KEY, t text);" } @same;
+$topic->at_target($same . 'INSERT INTO whole VALUES (-5000, NULL)');
+$topic->write($same . 'INSERT INTO whole VALUES (-5001, NULL)' . join '', map { "; INSERT INTO $_ SELECT n, 'a' FROM generate_series(1, 20) n" } @same);
+$topic->arrives('more tables', @same);
+$topic->at_target('DELETE FROM whole WHERE a = -5001');
+$topic->write(q{UPDATE whole SET b = -5 WHERE a = -5001} . join '', map { "; INSERT INTO $_ VALUES (101, 'b'), (102, 'b'); UPDATE $_ SET t = 'c' WHERE id < 3; DELETE FROM $_ WHERE id = 5; UPDATE $_ SET id = 50 WHERE id = 6" } @same);
+($code, $err) = $topic->run_batch;
+is($code, 4, 'a missing row stops a batch') or diag($err);
+like($err, qr/UPDATE of "public"\."whole".*0 rows were affected instead of 1/, 'and is told');
+unlike($err, qr/already exists/, 'as what it is');
+is($topic->{run}->finish, 4, 'while it happens, too');
+$topic->answers('SELECT count(*) FROM same_5 WHERE id > 100', 0, 'nothing behind it is there');
+$topic->at_target('UPDATE whole SET a = -5001 WHERE a = -5000');
+$topic->start;
+$topic->arrives('with the missing row', @tables, @same);
 
 # ---- without an identity, changes are refused, and what was before stays ----
 

@@ -18,12 +18,12 @@ sub servers
 
 # Arguments: name, source and target (nodes), schema (SQL for both sides) or source_schema and
 # target_schema; database (of the source), create (options of CREATE DATABASE at the target),
-# from and to (appended to the URIs), options (of run), look (settings of the sessions that compare).
+# from and to (appended to the URIs), slot (options of slot create), options (of run), look (settings of the sessions that compare).
 sub new
 {
 	my ($class, %with) = @_;
 	my $self = bless {
-		database => 'postgres', create => '', from => '', to => '', options => [],
+		database => 'postgres', create => '', from => '', to => '', slot => [], options => [],
 		source_schema => $with{schema}, target_schema => $with{schema}, %with
 	}, $class;
 	$self->write($self->{source_schema}) if $self->{source_schema};
@@ -32,7 +32,7 @@ sub new
 		$self->{target}->safe_psql('postgres', qq{CREATE DATABASE "$database" $self->{create}});
 		_execute($self->{target}, $database, $self->{target_schema}) if $self->{target_schema};
 		my ($code, $out, $err) =
-		  penstock('slot', 'create', '--source', $self->source_uri, '--slot', $database);
+		  penstock('slot', 'create', '--source', $self->source_uri, '--slot', $database, @{ $self->{slot} });
 		is("$code $err", '0 ', "slot $database") if $code != 0;
 	}
 	$self->start;
