@@ -370,7 +370,7 @@ take_data(replay *r, pen_worker *worker, pen_stream_message *message)
 	}
 	pen_chunk_seal(chunk, &r->budget);
 	pen_statistics_count(&r->statistics, chunk);
-	if (pen_worker_push_chunk(worker, chunk) < 0)
+	if (pen_feed_chunk(pen_worker_feed(worker), chunk, &error) < 0)
 		die("out of memory");
 	pen_chunk_unref(chunk);
 }
@@ -445,19 +445,22 @@ from_slot(const char *conninfo, const char *slot, uint64_t lsn)
 	tables t = {.base = {.kind = &tables_kind, .config = &config}, .store = empty_store()};
 	double from = now_s(CLOCK_MONOTONIC);
 	pen_error error;
+	pen_feed_options options = {0};
 	pen_stream *stream;
 	pen_worker *worker;
+	pen_feed *feed;
 	replay r;
 
 	replay_init(&r);
 	wake_fd = eventfd(0, EFD_CLOEXEC);
-	worker = pen_worker_new(&t.base, &source, &log, wake, NULL);
+	feed = pen_feed_new(&options, &error);
+	worker = feed != NULL ? pen_worker_new(&t.base, feed, &source, &log, wake, NULL) : NULL;
 	if (worker == NULL)
 		die("out of memory");
 	stream = pen_stream_open(conninfo, CONNECT_MS, &error);
-	if (stream == NULL || pen_stream_start(stream, slot, 0, &error) < 0 ||
-		pen_worker_open(worker, &error) < 0 || pen_worker_run(worker, &error) < 0 ||
-		pen_worker_push_start(worker, 1, FIRST_LSN) < 0)
+	if (stream == NULL || pen_stream_start(stream, slot, 0, NULL, 0, &error) < 0 ||
+		pen_worker_open(worker, &error) < 0 || pen_worker_run(worker, NULL, &error) < 0 ||
+		pen_worker_push_start(worker, 1, FIRST_LSN, &error) < 0)
 		die(error.text);
 	receive_until(&r, stream, worker, lsn);
 	drain(worker, stream);
