@@ -67,6 +67,7 @@ add_worker(penstock *p, size_t n)
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
 		.allow_triggers = p->settings.allow_triggers != 0,
+		.on_conflict = p->settings.on_conflict,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)

@@ -44,6 +44,9 @@ const pen_setting pen_setting_table[] = {
 	 "how often the source is told what is durable"},
 	{"connect-timeout", PEN_SETTING_MS, AT(connect_timeout_ms), "15s", 2000, 600000, "TIME",
 	 "for each connection"},
+	{"on-conflict", PEN_SETTING_STRING, AT(on_conflict), "error", 0, 0, "error|upsert|skip",
+	 "when a database rejects a row: stop there; put it over the one that is there; or leave it "
+	 "out, and keep it in penstock.conflicts"},
 	{"allow-triggers", PEN_SETTING_FLAG, AT(allow_triggers), "off", 0, 1, NULL,
 	 "apply to tables with triggers or cascades although the role may not disable them"},
 	{0},

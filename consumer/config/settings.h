@@ -22,6 +22,7 @@ typedef struct pen_settings
 	char *tables;
 	char *until;
 	char *dump_tables;
+	char *on_conflict;
 	pen_named_uri destinations[PEN_SETTINGS_DESTINATIONS_MAX];
 	size_t destination_count;
 	int64_t create_slot;

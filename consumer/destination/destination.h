@@ -24,6 +24,7 @@ typedef struct pen_destination_config
 	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
 	bool allow_triggers;
+	const char *on_conflict; /* "error", "upsert" or "skip"; NULL: error */
 } pen_destination_config;
 
 typedef struct pen_destination pen_destination;
