@@ -105,6 +105,7 @@ add_worker(penstock *p, size_t n)
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) options->connect_timeout_ms,
 		.allow_triggers = options->allow_triggers != 0,
+		.on_conflict = (pen_conflict_policy) options->on_conflict,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)

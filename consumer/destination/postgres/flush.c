@@ -194,10 +194,11 @@ apply_in_order(postgres_destination *self, const pen_batch_event *event, pen_rea
 	return pen_postgres_apply_row(self, event->table->target, &whole, error);
 }
 
-static penstock_status
-replay(postgres_destination *self, pen_reason reason, pen_error *error)
+penstock_status
+pen_postgres_replay(postgres_destination *self, size_t from, size_t to, pen_reason reason,
+					pen_error *error)
 {
-	for (size_t i = 0; i < self->batch.event_count; i++)
+	for (size_t i = from; i < to; i++)
 	{
 		if (apply_in_order(self, &self->batch.events[i], reason, error) < 0)
 			return error->status;
@@ -308,6 +309,15 @@ unprepare(postgres_destination *self)
 	}
 }
 
+penstock_status
+pen_postgres_recover(postgres_destination *self, pen_error *error)
+{
+	if (pen_pipeline_recover(self->pipeline, error) < 0)
+		return error->status;
+	unprepare(self);
+	return PENSTOCK_OK;
+}
+
 /* The sets of a table that failed are not tried again for a while. */
 static void
 distrust(postgres_destination *self)
@@ -341,13 +351,31 @@ apply_batch_in_sets(postgres_destination *self, pen_error *error)
 	self->counters.rollbacks++;
 	distrust(self);
 	pen_batch_clear_net(&self->batch);
-	if (pen_pipeline_recover(self->pipeline, error) < 0)
-		return error->status;
-	unprepare(self);
-	if (pen_pipeline_send(self->pipeline, "ROLLBACK TO sets", 0, NULL, NULL, error) < 0 ||
+	if (pen_postgres_recover(self, error) < 0 ||
+		pen_pipeline_send(self->pipeline, "ROLLBACK TO sets", 0, NULL, NULL, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "RELEASE sets", 0, NULL, NULL, error) < 0)
 		return error->status;
-	return replay(self, PEN_REASON_FAILED, error);
+	return pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_FAILED, error);
+}
+
+static penstock_status
+apply_batch(postgres_destination *self, pen_error *error)
+{
+	if (self->careful)
+		return pen_conflict_apply(self, error);
+	if (self->batch.event_count < SETS_FROM)
+		return pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_SMALL, error);
+	return apply_batch_in_sets(self, error);
+}
+
+/* A replay may stop in the middle of what the source checked at once. */
+static penstock_status
+defer_constraints(postgres_destination *self, pen_error *error)
+{
+	if (!self->has_deferrable || self->deferred)
+		return PENSTOCK_OK;
+	self->deferred = true;
+	return pen_pipeline_send(self->pipeline, "SET CONSTRAINTS ALL DEFERRED", 0, NULL, NULL, error);
 }
 
 penstock_status
@@ -355,22 +383,8 @@ pen_postgres_flush_batch(postgres_destination *self, pen_error *error)
 {
 	if (self->batch.event_count == 0)
 		return PENSTOCK_OK;
-	if (look_up_targets(self, error) < 0)
-		return error->status;
-	if (self->has_deferrable && !self->deferred)
-	{
-		/* A replay may stop in the middle of what the source checked at once. */
-		if (pen_pipeline_send(self->pipeline, "SET CONSTRAINTS ALL DEFERRED", 0, NULL, NULL,
-							  error) < 0)
-			return error->status;
-		self->deferred = true;
-	}
-	if (self->batch.event_count < SETS_FROM)
-	{
-		if (replay(self, PEN_REASON_SMALL, error) < 0)
-			return error->status;
-	}
-	else if (apply_batch_in_sets(self, error) < 0)
+	if (look_up_targets(self, error) < 0 || defer_constraints(self, error) < 0 ||
+		apply_batch(self, error) < 0)
 		return error->status;
 	self->counters.batches++;
 	self->batch_number++;

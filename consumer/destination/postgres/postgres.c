@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "destination/kinds.h"
+#include "destination/postgres/origin.h"
 #include "destination/postgres/session.h"
 #include "destination/postgres/stored.h"
 #include "event/relation.h"
@@ -59,6 +60,7 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 	}
 	self->base.kind = &pen_destination_postgres;
 	self->base.config = config;
+	self->policy = config->on_conflict;
 	pen_batch_init(&self->batch);
 	return &self->base;
 }
@@ -201,12 +203,29 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
+		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
 		pen_stored_load_copies(self->conn, source, lsn, &self->copies, error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
 	*position = (pen_position){.applied_lsn = lsn, .durable_lsn = lsn};
+	return PENSTOCK_OK;
+}
+
+/* Without one, work goes on. */
+static penstock_status
+take_origin(postgres_destination *self, const pen_source_identity *source, pen_error *error)
+{
+	bool permitted;
+
+	if (pen_origin_take(self->conn, source->slot, &permitted, error) < 0)
+		return error->status;
+	if (!permitted && !self->origin_told)
+		pen_log_write(self->base.config->log, PENSTOCK_LOG_INFO, self->base.config->name, "%s",
+					  error->text);
+	self->origin_told = true;
+	pen_error_clear(error);
 	return PENSTOCK_OK;
 }
 
@@ -221,7 +240,7 @@ postgres_open(pen_destination *destination, const pen_source_identity *source,
 		return self->conn == NULL
 				   ? error->status
 				   : pen_error_context(error, "destination %s", self->base.config->name);
-	if (open_progress(self, source, position, error) < 0)
+	if (open_progress(self, source, position, error) < 0 || take_origin(self, source, error) < 0)
 		return pen_error_context(error, "destination %s", self->base.config->name);
 	return PENSTOCK_OK;
 }
@@ -415,11 +434,25 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 	const pen_destination_config *config = self->base.config;
 
 	self->gathered_lsn = event->transaction->end_lsn;
+	if (self->careful && is_gathering(self))
+		return commit(self, self->gathered_lsn, error) < 0
+				   ? error->status
+				   : pen_pipeline_drain(self->pipeline, error);
 	if (!is_gathering(self) ||
 		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
 		 pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
 	return commit(self, self->gathered_lsn, error);
+}
+
+/* A row was rejected: what was gathered with it comes again, and then each transaction alone, so
+ * that only the one with this row is stopped, or is dealt with as the policy says. */
+static penstock_status
+look_at(postgres_destination *self, penstock_status status)
+{
+	if (status == PENSTOCK_E_DATA && self->careful_until < self->transaction.commit_lsn)
+		self->careful_until = self->transaction.commit_lsn;
+	return status;
 }
 
 static penstock_status
@@ -432,7 +465,9 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 	switch (event->kind)
 	{
 		case PENSTOCK_BEGIN:
+			self->transaction = *event->transaction;
 			self->commit_lsn = event->transaction->commit_lsn;
+			self->careful = self->commit_lsn <= self->careful_until;
 			break;
 		case PENSTOCK_INSERT:
 		case PENSTOCK_UPDATE:
@@ -450,7 +485,7 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 			break;
 	}
 	report(self, position);
-	return status;
+	return look_at(self, status);
 }
 
 static penstock_status
@@ -464,7 +499,7 @@ postgres_flush(pen_destination *destination, pen_position *position, pen_error *
 	if (status >= 0 && self->pipeline != NULL)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
-	return status;
+	return look_at(self, status);
 }
 
 static penstock_status
@@ -517,7 +552,7 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	*poll_ms = self->commit_count > 0 ? SYNC_POLL_MS : -1;
 	status = send_while_idle(self, poll_ms, error);
 	report(self, position);
-	return status;
+	return look_at(self, status);
 }
 
 /* Is what was missing there now? A session of its own, which changes nothing. */

@@ -6,6 +6,7 @@
 
 #include "destination/destination.h"
 #include "destination/postgres/batch.h"
+#include "destination/postgres/conflict.h"
 #include "destination/postgres/counters.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
@@ -62,6 +63,13 @@ typedef struct postgres_destination
 	pen_value *old_values;
 	uint8_t *left_out;
 	int value_capacity;
+	pen_conflict_policy policy;
+	penstock_transaction transaction; /* the newest that has begun */
+	uint64_t careful_until; /* commits up to here: each source transaction by itself, in order */
+	bool careful;           /* in such a one */
+	bool upserting;         /* rows go over those that are there, or are missing */
+	bool origin_told;
+
 	uint64_t moved; /* rows that the UPDATE before a MOVE found */
 } postgres_destination;
 
@@ -87,6 +95,13 @@ extern penstock_status pen_postgres_gather(postgres_destination *self, const pen
  * with self->missing set for probe.
  */
 extern penstock_status pen_postgres_flush_batch(postgres_destination *self, pen_error *error);
+
+/* Send the events from..to of what is gathered in order, for this reason. */
+extern penstock_status pen_postgres_replay(postgres_destination *self, size_t from, size_t to,
+										   pen_reason reason, pen_error *error);
+
+/* After an error of a statement: take up sending again, beginning with a rollback to a savepoint. */
+extern penstock_status pen_postgres_recover(postgres_destination *self, pen_error *error);
 
 /* Forget all targets: what was recorded of them has been rolled back, or the session ends. What is
  * gathered goes with them. */
