@@ -44,7 +44,7 @@ deallocate(postgres_destination *self, const pen_target *target, pen_error *erro
 	return PENSTOCK_OK;
 }
 
-/* An older version of a table: what was gathered for it is sent before anything of the new one, and
+/* An older version of a table, or one that had its name: what was gathered for it is sent before anything of the new one, and
  * its statements may fit no longer. */
 static penstock_status
 drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
@@ -68,13 +68,18 @@ drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 static pen_batch_table *
 find_table(postgres_destination *self, const penstock_relation *relation, pen_error *error)
 {
+	bool added;
+	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &added);
 	pen_batch_table *older;
-	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &older);
 
 	if (table == NULL)
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-	else if (older != NULL && drop_table(self, older, error) < 0)
-		return NULL;
+	while (table != NULL && added &&
+		   (older = pen_batch_table_older(&self->batch, relation)) != NULL)
+	{
+		if (drop_table(self, older, error) < 0)
+			return NULL;
+	}
 	return table;
 }
 
