@@ -264,3 +264,31 @@ pen_receiver_set_sequences(penstock *p, size_t *set)
 	pen_copy_places_reset(c.places, c.count);
 	return status < 0 ? status : first_failure(&c);
 }
+
+/* ---- one table anew, on request ---- */
+
+penstock_status
+pen_receiver_resync(penstock *p, const char *destination, const char *schema, const char *table)
+{
+	size_t asked = 0;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_destination *d = pen_worker_destination(p->workers[i]);
+
+		if (d->kind != &pen_destination_postgres || p->refused[i] ||
+			(destination != NULL && strcmp(destination, p->configs[i].name) != 0) ||
+			!pen_route_takes(p->configs[i].route, schema, table))
+			continue;
+		if (pen_postgres_resync(d, schema, table, &p->error) < 0)
+			return p->error.status;
+		pen_worker_nudge(p->workers[i]);
+		asked++;
+	}
+	if (asked > 0)
+		return PENSTOCK_OK;
+	return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+						 "no database %s%stakes table %s.%s, so it cannot be copied anew",
+						 destination != NULL ? destination : "", destination != NULL ? " " : "",
+						 schema, table);
+}

@@ -179,6 +179,12 @@ pen_worker_status_get(pen_worker *worker, pen_worker_status *status)
 	status->queue_bytes = queue_bytes;
 }
 
+void
+pen_worker_nudge(pen_worker *worker)
+{
+	pen_queue_interrupt(worker->queue);
+}
+
 pen_destination *
 pen_worker_destination(pen_worker *worker)
 {

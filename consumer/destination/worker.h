@@ -52,6 +52,9 @@ extern penstock_status pen_worker_push_advance(pen_worker *worker, uint64_t lsn)
 /* Going on could lose or double rows: stop this destination with error, for good. */
 extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_error *error);
 
+/* Something was asked of the destination beside the queue: look soon. */
+extern void pen_worker_nudge(pen_worker *worker);
+
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
 extern pen_destination *pen_worker_destination(pen_worker *worker);
 

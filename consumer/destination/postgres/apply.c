@@ -311,7 +311,7 @@ spread_old(postgres_destination *self, const penstock_event *event, pen_error *e
 penstock_status
 pen_postgres_apply_row(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
-	pen_target *target;
+	pen_target *target = find_target(self, event->relation, error);
 	pen_target_operation operation = event->kind == PENSTOCK_INSERT   ? PEN_TARGET_INSERT
 									 : event->kind == PENSTOCK_UPDATE ? PEN_TARGET_UPDATE
 																	  : PEN_TARGET_DELETE;
@@ -319,9 +319,6 @@ pen_postgres_apply_row(postgres_destination *self, const penstock_event *event, 
 	pen_expectation expected = {.check = check_row, .explain = explain_row, .context = self};
 	const uint8_t *left_out = NULL;
 
-	if (pen_stored_has(&self->copies, event->relation, self->commit_lsn))
-		return PENSTOCK_OK;
-	target = find_target(self, event->relation, error);
 	if (target == NULL || reserve_values(self, event->relation->column_count, error) < 0)
 		return error->status;
 	if (event->kind != PENSTOCK_DELETE)
@@ -358,19 +355,15 @@ pen_postgres_apply_truncate(postgres_destination *self, const penstock_event *ev
 	FILE *out;
 	penstock_status status;
 	char *tables = strdup("");
-	bool any = false;
 
 	/* No CASCADE: what it took at the source is in the list. */
 	for (uint32_t i = 0; i < event->relation_count && tables != NULL; i++)
 	{
-		pen_target *target;
+		pen_target *target = find_target(self, event->relations[i], error);
 		char *longer = NULL;
 
-		if (pen_stored_has(&self->copies, event->relations[i], self->commit_lsn))
-			continue;
-		target = find_target(self, event->relations[i], error);
 		if (target == NULL ||
-			asprintf(&longer, "%s%s%s", tables, any ? ", " : "", target->quoted) < 0)
+			asprintf(&longer, "%s%s%s", tables, i > 0 ? ", " : "", target->quoted) < 0)
 		{
 			free(tables);
 			return target == NULL ? error->status
@@ -378,12 +371,6 @@ pen_postgres_apply_truncate(postgres_destination *self, const penstock_event *ev
 		}
 		free(tables);
 		tables = longer;
-		any = true;
-	}
-	if (tables != NULL && !any)
-	{
-		free(tables);
-		return PENSTOCK_OK;
 	}
 	out = open_memstream(&sql, &length);
 	if (out == NULL || tables == NULL)

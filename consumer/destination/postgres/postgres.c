@@ -17,7 +17,8 @@
 #include "event/relation.h"
 #include "pq/pq.h"
 
-#define SYNC_POLL_MS 50
+#define SYNC_POLL_MS   50
+#define PARKED_POLL_MS 200 /* while a table is copied */
 
 /* And our own safety. */
 #define SESSION_SETTINGS                                                                           \
@@ -58,6 +59,7 @@ postgres_close(pen_destination *destination)
 {
 	postgres_destination *self = self_of(destination);
 
+	pen_parked_close(self);
 	pen_postgres_forget_targets(self);
 	free(self->targets);
 	self->targets = NULL;
@@ -67,7 +69,6 @@ postgres_close(pen_destination *destination)
 	PQfinish(self->conn);
 	self->conn = NULL;
 	pen_row_free(&self->row);
-	pen_stored_copies_reset(&self->copies);
 	self->in_transaction = false;
 	self->commit_count = 0;
 	self->batch_bytes = 0;
@@ -79,6 +80,7 @@ postgres_destroy(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	postgres_close(destination);
+	pen_parked_forget_requests(self);
 	pen_relation_unref(self->missing);
 	free(self->new_values);
 	free(self->old_values);
@@ -179,10 +181,11 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
-		pen_stored_load_copies(self->conn, source, lsn, &self->copies, error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
+	if (pen_parked_open(self, error) < 0)
+		return error->status;
 	*position = (pen_position){.applied_lsn = lsn, .durable_lsn = lsn};
 	return PENSTOCK_OK;
 }
@@ -335,9 +338,32 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 		self->stored_lsn = self->applied_lsn = self->durable_lsn = start_lsn;
 	}
 	self->gathered_lsn = self->stored_lsn;
+	self->in_source = false;
 	self->batch_bytes = 0;
 	report(self, position);
 	return enter_pipeline(self, error);
+}
+
+/* A change in the open destination transaction, which is begun for the first one. */
+static penstock_status
+change(postgres_destination *self, const penstock_event *event, pen_error *error)
+{
+	if (begin(self, error) < 0)
+		return error->status;
+	return event->kind == PENSTOCK_TRUNCATE ? pen_postgres_apply_truncate(self, event, error)
+											: pen_postgres_apply_row(self, event, error);
+}
+
+/* Between two source transactions: tables under copy, in a destination transaction of their own. */
+static penstock_status
+look_at_parked(postgres_destination *self, pen_error *error)
+{
+	if (!pen_parked_due(self))
+		return PENSTOCK_OK;
+	if ((self->in_transaction && commit(self, self->gathered_lsn, error) < 0) ||
+		begin(self, error) < 0 || pen_parked_step(self, change, error) < 0)
+		return error->status;
+	return commit(self, self->gathered_lsn, error);
 }
 
 static penstock_status
@@ -346,6 +372,9 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 	const pen_destination_config *config = self->base.config;
 
 	self->gathered_lsn = event->transaction->end_lsn;
+	self->in_source = false;
+	if (pen_parked_due(self))
+		return look_at_parked(self, error);
 	if (!self->in_transaction || (self->batch_bytes < config->batch_bytes_max &&
 								  pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
@@ -363,18 +392,13 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 	{
 		case PENSTOCK_BEGIN:
 			self->commit_lsn = event->transaction->commit_lsn;
+			self->in_source = true;
 			break;
 		case PENSTOCK_INSERT:
 		case PENSTOCK_UPDATE:
 		case PENSTOCK_DELETE:
-			status = begin(self, error);
-			if (status >= 0)
-				status = pen_postgres_apply_row(self, event, error);
-			break;
 		case PENSTOCK_TRUNCATE:
-			status = begin(self, error);
-			if (status >= 0)
-				status = pen_postgres_apply_truncate(self, event, error);
+			status = pen_parked_filter(self, event, change, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
@@ -419,6 +443,8 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	postgres_destination *self = self_of(destination);
 	pen_expectation wal = {.check = check_wal, .context = self};
 
+	if (!self->in_source && look_at_parked(self, error) < 0)
+		return error->status;
 	if (self->commit_count > 0 && !self->in_transaction &&
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
@@ -429,7 +455,9 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 			return error->status;
 	}
 	report(self, position);
-	*poll_ms = self->commit_count > 0 ? SYNC_POLL_MS : -1;
+	*poll_ms = self->commit_count > 0    ? SYNC_POLL_MS
+			   : pen_parked_active(self) ? PARKED_POLL_MS
+										 : -1;
 	return PENSTOCK_OK;
 }
 

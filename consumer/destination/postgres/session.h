@@ -4,9 +4,9 @@
 #define PEN_POSTGRES_SESSION_H
 
 #include "destination/destination.h"
+#include "destination/postgres/parked.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
-#include "destination/postgres/stored.h"
 #include "destination/postgres/target.h"
 #include "event/lsn.h"
 
@@ -35,10 +35,14 @@ typedef struct postgres_destination
 	uint64_t stored_lsn;
 	uint64_t applied_lsn;
 	uint64_t durable_lsn;
-	uint64_t gathered_lsn;    /* end of the last source transaction in the open one */
-	uint64_t commit_lsn;      /* of the source transaction that is being applied */
-	bool in_transaction;      /* a BEGIN was sent */
-	pen_stored_copies copies; /* tables that are ahead of stored_lsn */
+	uint64_t gathered_lsn; /* end of the last source transaction in the open one */
+	uint64_t commit_lsn;   /* of the source transaction that is being applied */
+	bool in_transaction;   /* a BEGIN was sent */
+	bool in_source;        /* between BEGIN and COMMIT of a source transaction */
+
+	pen_parked *parked; /* tables under copy; NULL: not open */
+	_Atomic(pen_parked_request *) requests;
+
 	size_t batch_bytes;
 	int64_t began_ms; /* when the open destination transaction did */
 
