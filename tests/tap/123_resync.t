@@ -46,6 +46,7 @@ sub ask
 	my $names = join(', ', map { "'$_'" } @tables);
 	$target->safe_psql($database, "UPDATE penstock.tables SET state = 'resync', lsn = NULL WHERE table_name IN ($names)");
 	$target->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '$database' AND query !~ 'LOCK TABLE'");
+	$source->safe_psql('postgres', 'UPDATE other SET n = n WHERE id = 1');    # who is idle does not notice
 	return;
 }
 
