@@ -203,6 +203,19 @@ refuses('a copy into memory', 2, qr/--copy needs a database as destination/, 'ru
 refuses('a copy into the source', 2, qr/this is the source database itself/, 'run', '--source', uri($source), '--slot', 'x', '--copy', '--copy-mode', 'truncate', '--to', uri($source));
 is($source->safe_psql('postgres', 'SELECT count(*) > 500 FROM events'), 't', 'which has kept its rows');
 
+# ---- what version 0.2.0 has left ----
+
+$d = database("$events; " . q{
+	CREATE SCHEMA penstock; CREATE TABLE penstock.meta (version integer NOT NULL); INSERT INTO penstock.meta VALUES (1);
+	CREATE TABLE penstock.progress (slot text PRIMARY KEY, system_identifier text NOT NULL, source_database text NOT NULL, timeline bigint NOT NULL,
+		fingerprint text NOT NULL, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now());
+	CREATE TABLE penstock.tables (slot text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL, source_oid bigint NOT NULL, columns text NOT NULL,
+		PRIMARY KEY (slot, schema_name, table_name)); INSERT INTO penstock.tables VALUES ('another', 'public', 'events', 1, '')});
+copies('beside what an older version has recorded', 'public.events', [$d]);
+same_rows($source, 'postgres', $target, $d, 'events');
+is($target->safe_psql($d, q{SELECT (SELECT version FROM penstock.meta), string_agg(slot || ' ' || state, ',' ORDER BY slot <> 'another') FROM penstock.tables}),
+	"2|another ready,$d ready", 'which is brought up to date');
+
 # ---- roles that may little ----
 
 $source->safe_psql('postgres', q{CREATE ROLE reader LOGIN REPLICATION; GRANT SELECT ON events TO reader});
