@@ -15,6 +15,7 @@
 /* What version 1 had, then what each later one added: the same statements create and migrate. */
 static const char *const create_sql =
 	"BEGIN;"
+	"SET LOCAL client_min_messages = warning;" /* of what is there already */
 	"SELECT pg_advisory_xact_lock(7310593858021290353);"
 	"CREATE SCHEMA IF NOT EXISTS penstock;"
 	"CREATE TABLE IF NOT EXISTS penstock.meta (version integer NOT NULL);"
