@@ -24,7 +24,7 @@ takes(void *context, const char *schema, const char *table)
 {
 	const database *d = context;
 
-	return pen_route_takes(d->config->route, schema, table);
+	return pen_mapping_takes(d->config->mapping, schema, table);
 }
 
 static PGconn *
@@ -124,7 +124,7 @@ find_places(copying *c)
 		if (pen_worker_destination(p->workers[i])->kind != &pen_destination_postgres)
 			continue;
 		c->contexts[c->count] =
-			(database){.config = &p->configs[i], .source = &p->identity, .worker = i};
+			(database){.config = &p->configs[i], .source = &p->identities[i], .worker = i};
 		c->places[c->count].name = p->configs[i].name;
 		c->places[c->count].kind = &databases;
 		c->places[c->count].context = &c->contexts[c->count];
@@ -140,11 +140,9 @@ choose_options(copying *c)
 
 	c->options = (pen_copy_options){
 		.source = settings->source,
-		.connect_timeout_ms = (int) settings->connect_timeout_ms,
+		.connect_timeout_ms = (int) settings->each.connect_timeout_ms,
 		.fresh = settings->copy != 0,
-		.mode = strcmp(settings->copy_mode, "append") == 0     ? PEN_COPY_APPEND
-				: strcmp(settings->copy_mode, "truncate") == 0 ? PEN_COPY_TRUNCATE
-															   : PEN_COPY_EMPTY,
+		.mode = (pen_copy_mode) settings->copy_mode,
 		.jobs = (int) settings->copy_jobs,
 		.split_bytes = settings->copy_jobs > 1 ? (uint64_t) settings->copy_split_bytes : 0,
 		.create_tables = settings->create_tables != 0,
@@ -176,6 +174,21 @@ leave_out_failed(copying *c)
 	return PENSTOCK_OK;
 }
 
+/* Rows are copied as they are: never other ones, or under other names, than the stream would bring. */
+static penstock_status
+check_mapping(copying *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+	{
+		if (c->places[i].takes_part && pen_mapping_has_rules(c->contexts[i].config->mapping))
+			return pen_error_set(&c->p->error, PENSTOCK_E_CONFIG,
+								 "destination %s: its [table] sections rename or leave out, which "
+								 "a copy cannot do yet; fill it by other means, without --copy",
+								 c->places[i].name);
+	}
+	return PENSTOCK_OK;
+}
+
 static bool
 any_begun(const copying *c)
 {
@@ -198,6 +211,8 @@ copy(copying *c)
 		return p->error.status;
 	if (!needed)
 		return PENSTOCK_OK;
+	if (check_mapping(c) < 0)
+		return p->error.status;
 	if (pen_receiver_provide_slot(p, any_begun(c)) < 0)
 		return p->error.status;
 	status = pen_copy_run(&c->options, c->places, c->count, &p->error);
@@ -256,7 +271,9 @@ pen_receiver_set_sequences(penstock *p, size_t *set)
 	choose_options(&c);
 	p->identity.sibling_keys = p->keys;
 	p->identity.sibling_count = p->worker_count;
-	p->control = pen_control_open(p->settings.source, (int) p->settings.connect_timeout_ms,
+	for (size_t i = 0; i < p->worker_count; i++)
+		p->identities[i] = p->identity;
+	p->control = pen_control_open(p->settings.source, (int) p->settings.each.connect_timeout_ms,
 								  p->identity.advisory_key, &p->error);
 	if (p->control == NULL)
 		return p->error.status;
@@ -277,8 +294,9 @@ pen_receiver_resync(penstock *p, const char *destination, const char *schema, co
 		pen_destination *d = pen_worker_destination(p->workers[i]);
 
 		if (d->kind != &pen_destination_postgres || p->refused[i] ||
+			pen_mapping_has_rules(p->configs[i].mapping) ||
 			(destination != NULL && strcmp(destination, p->configs[i].name) != 0) ||
-			!pen_route_takes(p->configs[i].route, schema, table))
+			!pen_mapping_takes(p->configs[i].mapping, schema, table))
 			continue;
 		if (pen_postgres_resync(d, schema, table, &p->error) < 0)
 			return p->error.status;

@@ -364,7 +364,12 @@ pen_copy_look(const pen_copy_options *options, pen_copy_place *places, size_t co
 	for (size_t i = 0; i < count; i++)
 	{
 		if (pen_place_open(&places[i], options->fresh, error) < 0)
-			return error->status;
+		{
+			/* Nothing is to be copied that we know of: whoever opens it tells the others apart. */
+			if (error->status != PENSTOCK_E_RETRY || options->fresh || count == 1)
+				return error->status;
+			pen_error_clear(error);
+		}
 		*needed = *needed || places[i].takes_part;
 	}
 	return PENSTOCK_OK;

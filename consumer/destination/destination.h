@@ -14,11 +14,14 @@ typedef struct pen_destination_config
 {
 	const char *name;
 	const char *uri;
-	const struct pen_route *route; /* which tables it takes: route/route.h */
+	/* Which tables it takes, and as what: route/mapping.h; NULL: all, as they are. The worker has
+	 * applied it to the events that it hands over. */
+	const struct pen_mapping *mapping;
 	const pen_log *log;
 	int64_t advisory_key;      /* to be held as a session lock in a destination database */
 	size_t pipeline_bytes_max; /* sent and not yet answered */
 	size_t batch_bytes_max;    /* of changes in one destination transaction while behind */
+	size_t batch_rows_max;     /* the same in rows; also of what is sent in one go */
 	int batch_ms;              /* how long one gathers at most */
 	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
@@ -48,6 +51,9 @@ typedef struct pen_destination_kind
 	bool keeps_position;
 	/* It loads everything at each start, so it never holds back what may be confirmed. */
 	bool loads_afresh;
+
+	/* It takes prepared transactions (event.h). Without this --two-phase is refused. */
+	bool prepares;
 
 	/* A closed destination, or NULL and error. Does not connect. */
 	pen_destination *(*create)(const pen_destination_config *config, pen_error *error);

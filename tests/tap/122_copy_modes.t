@@ -195,7 +195,11 @@ is(definitions($target, $d), definitions($source, 'postgres'), 'everything is th
 refuses('a column that is missing', 2, qr/table "public"."events" has no column "event" here \(of type pg_catalog.jsonb at the source\)/,
 	arguments('public.events', database('CREATE TABLE events(id bigint PRIMARY KEY, at timestamptz)')));
 refuses('a view', 2, qr/"public"."events" is not a table here/, arguments('public.events', database('CREATE VIEW events AS SELECT 1 AS id')));
-refuses('a wrong mode', 2, qr/option copy-mode: "twice" is not empty, truncate or append/, arguments('public.events', 'nowhere'), '--copy-mode', 'twice');
+refuses('a wrong mode', 2, qr/option copy-mode: "twice" is not one of: empty, truncate, append/, arguments('public.events', 'nowhere'), '--copy-mode', 'twice');
+my $rules = "$PostgreSQL::Test::Utils::tmp_check/rules.ini";
+append_to_file($rules, "[table public.events]\nto = public.elsewhere\n");
+refuses('tables that are renamed', 2, qr/its \[table\] sections rename or leave out, which a copy cannot do yet/,
+	arguments('public.events', database($events)), '--config', $rules);
 refuses('no jobs', 2, qr/option copy-jobs: 0 is out of range; 1 to 64/, arguments('public.events', 'nowhere'), '--copy-jobs', '0');
 refuses('jobs in words', 2, qr/option copy-jobs: "two" is not a number/, arguments('public.events', 'nowhere'), '--copy-jobs', 'two');
 refuses('parts of a copy without it', 2, qr/--sequences is part of a copy: add --copy/, 'run', '--source', uri($source), '--sequences');

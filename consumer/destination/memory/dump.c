@@ -4,7 +4,7 @@
 
 #include "base/buffer.h"
 #include "destination/memory/memory.h"
-#include "destination/memory/rowkey.h"
+#include "event/rowkey.h"
 #include "json.h"
 
 /* Lines are written out when this much has gathered. */

@@ -2,7 +2,7 @@
 #ifndef PEN_MEMORY_STORE_PRIVATE_H
 #define PEN_MEMORY_STORE_PRIVATE_H
 
-#include "destination/memory/rowkey.h"
+#include "event/rowkey.h"
 #include "destination/memory/store.h"
 
 /* A row, or a run of rows, that the open transaction has touched. */

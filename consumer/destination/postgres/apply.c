@@ -1,131 +1,16 @@
-/* apply.c -- changes as statements of a destination transaction, in source order.
+/* apply.c -- changes as statements of a destination transaction, one by one, in source order.
  * Every statement that changes a row says how many it expects: exactly one. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "destination/postgres/session.h"
-#include "destination/postgres/stored.h"
 #include "event/relation.h"
-
-/* ---- targets ---- */
-
-void
-pen_postgres_forget_targets(postgres_destination *self)
-{
-	for (size_t i = 0; i < self->target_count; i++)
-		pen_target_free(self->targets[i]);
-	self->target_count = 0;
-}
-
-static penstock_status
-wait_for_table(postgres_destination *self, const penstock_relation *relation, pen_error *error)
-{
-	if (error->status == PENSTOCK_E_WAITING)
-	{
-		pen_relation_unref(self->missing);
-		self->missing = pen_relation_ref(relation);
-	}
-	return pen_error_context(error, "destination %s: LSN " LSN_FORMAT, self->base.config->name,
-							 LSN_ARGS(self->commit_lsn));
-}
-
-static pen_target *
-add_target(postgres_destination *self, const penstock_relation *relation, pen_error *error)
-{
-	pen_target *target;
-
-	if (self->target_count == self->target_capacity)
-	{
-		size_t capacity = self->target_capacity == 0 ? 16 : self->target_capacity * 2;
-		pen_target **targets = realloc(self->targets, capacity * sizeof(pen_target *));
-
-		if (targets == NULL)
-		{
-			pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-			return NULL;
-		}
-		self->targets = targets;
-		self->target_capacity = capacity;
-	}
-	target = pen_target_new(self->pipeline, self->conn, relation, self->base.config->allow_triggers,
-							self->serial++, error);
-	if (target == NULL || pen_stored_table(self->pipeline, self->source, target, error) < 0)
-	{
-		wait_for_table(self, relation, error);
-		pen_target_free(target);
-		return NULL;
-	}
-	return self->targets[self->target_count++] = target;
-}
-
-static penstock_status
-deallocate(postgres_destination *self, const pen_target *target, pen_error *error)
-{
-	for (const pen_target_statement *s = target->statements; s != NULL; s = s->next)
-	{
-		char sql[80];
-
-		snprintf(sql, sizeof(sql), "DEALLOCATE %s", s->name);
-		if (s->prepared && pen_pipeline_send(self->pipeline, sql, 0, NULL, NULL, error) < 0)
-			return error->status;
-	}
-	return PENSTOCK_OK;
-}
-
-/* An older version of the same table: its statements may fit no longer. */
-static penstock_status
-drop_old_target(postgres_destination *self, const penstock_relation *relation, pen_error *error)
-{
-	for (size_t i = 0; i < self->target_count; i++)
-	{
-		if (self->targets[i]->relation->oid == relation->oid)
-		{
-			if (deallocate(self, self->targets[i], error) < 0)
-				return error->status;
-			pen_target_free(self->targets[i]);
-			self->targets[i] = self->targets[--self->target_count];
-			break;
-		}
-	}
-	return PENSTOCK_OK;
-}
-
-/* The newest is looked at first: rows of one table come in runs. */
-static pen_target *
-find_target(postgres_destination *self, const penstock_relation *relation, pen_error *error)
-{
-	for (size_t i = self->target_count; i > 0; i--)
-	{
-		pen_target *target = self->targets[i - 1];
-
-		if (target->relation != relation)
-			continue;
-		if (i < self->target_count)
-		{
-			self->targets[i - 1] = self->targets[self->target_count - 1];
-			self->targets[self->target_count - 1] = target;
-		}
-		return target;
-	}
-	/* What was sent for the old version may still be unanswered and refer to it. */
-	if (pen_pipeline_drain(self->pipeline, error) < 0 || drop_old_target(self, relation, error) < 0)
-		return NULL;
-	return add_target(self, relation, error);
-}
 
 /* ---- rows ---- */
 
-static const char *
-operation_name(pen_target_operation operation)
-{
-	static const char *const names[] = {"INSERT into", "UPDATE of", "DELETE from"};
-
-	return names[operation];
-}
-
-static void
-explain_row(const pen_expectation *expected, pen_error *error)
+void
+pen_postgres_explain_row(const pen_expectation *expected, pen_error *error)
 {
 	const postgres_destination *self = expected->context;
 	const pen_target_statement *statement = expected->subject;
@@ -134,13 +19,12 @@ explain_row(const pen_expectation *expected, pen_error *error)
 	if (error->status == PENSTOCK_E_CONFIG && strncmp(error->sqlstate, "42", 2) != 0)
 		error->status = PENSTOCK_E_DATA;
 	pen_error_context(error, "destination %s: %s %s, LSN " LSN_FORMAT, self->base.config->name,
-					  operation_name(statement->operation), statement->target->quoted,
+					  pen_target_operation_name(statement->operation), statement->target->quoted,
 					  LSN_ARGS(expected->lsn));
 }
 
-/* "(id, part)": the names, never the values. */
-static void
-print_key(const pen_target *target, char *into, size_t size)
+void
+pen_postgres_print_key(const pen_target *target, char *into, size_t size)
 {
 	size_t used = 0;
 
@@ -150,29 +34,77 @@ print_key(const pen_target *target, char *into, size_t size)
 								  target->relation->columns[target->relation->key_columns[i]].name);
 }
 
+static uint64_t
+affected_rows(const PGresult *result)
+{
+	return strtoull(PQcmdTuples((PGresult *) result), NULL, 10);
+}
+
 static penstock_status
-check_row(const pen_expectation *expected, const PGresult *result, pen_error *error)
+check_one_row(const pen_expectation *expected, uint64_t affected, pen_error *error)
 {
 	const pen_target_statement *statement = expected->subject;
-	const char *affected = PQcmdTuples((PGresult *) result);
 	char key[200];
 
-	if (strcmp(affected, "1") == 0)
+	if (affected == 1)
 		return PENSTOCK_OK;
-	print_key(statement->target, key, sizeof(key));
-	pen_error_set(
-		error, PENSTOCK_E_DATA,
-		"%s rows were affected instead of 1: the destination's rows are not the source's%s%s%s",
-		affected, key[0] != '\0' ? " (key " : "", key, key[0] != '\0' ? ")" : "");
-	explain_row(expected, error);
+	pen_postgres_print_key(statement->target, key, sizeof(key));
+	pen_error_set(error, PENSTOCK_E_DATA,
+				  "%llu rows were affected instead of 1: the destination's rows are not the "
+				  "source's%s%s%s",
+				  (unsigned long long) affected, key[0] != '\0' ? " (key " : "", key,
+				  key[0] != '\0' ? ")" : "");
+	pen_postgres_explain_row(expected, error);
 	return error->status;
 }
 
 static penstock_status
-prepare(postgres_destination *self, pen_target_statement *statement, pen_error *error)
+check_row(const pen_expectation *expected, const PGresult *result, pen_error *error)
+{
+	return check_one_row(expected, affected_rows(result), error);
+}
+
+/* Of the UPDATE before a MOVE, whose answer comes next. */
+static penstock_status
+check_guarded(const pen_expectation *expected, const PGresult *result, pen_error *error)
+{
+	postgres_destination *self = expected->context;
+
+	(void) error;
+	self->moved = affected_rows(result);
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+check_moved(const pen_expectation *expected, const PGresult *result, pen_error *error)
+{
+	const postgres_destination *self = expected->context;
+
+	return check_one_row(expected, self->moved + affected_rows(result), error);
+}
+
+static penstock_status
+check_prepared(const pen_expectation *expected, const PGresult *result, pen_error *error)
+{
+	(void) result;
+	(void) error;
+	((pen_target_statement *) expected->subject)->there = true;
+	return PENSTOCK_OK;
+}
+
+/* The parameter of a set is an array, whose type its text says. */
+static Oid
+parameter_type(const pen_target_statement *statement, const pen_target_column *column)
+{
+	return statement->operation < PEN_TARGET_SET_INSERT ? column->param_type : 0;
+}
+
+penstock_status
+pen_postgres_prepare(postgres_destination *self, pen_target_statement *statement, pen_error *error)
 {
 	pen_expectation expected = {
-		.explain = explain_row,
+		.check = check_prepared,
+		.explain = pen_postgres_explain_row,
 		.context = self,
 		.subject = statement,
 		.lsn = self->commit_lsn,
@@ -185,9 +117,17 @@ prepare(postgres_destination *self, pen_target_statement *statement, pen_error *
 	if (types == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	for (int i = 0; i < statement->new_count; i++)
-		types[i] = columns[statement->new_columns[i]].param_type;
+		types[i] = parameter_type(statement, &columns[statement->new_columns[i]]);
 	for (int i = 0; i < statement->where_count; i++)
-		types[statement->new_count + i] = columns[statement->where_columns[i]].param_type;
+	{
+		const pen_target_column *column = &columns[statement->where_columns[i]];
+
+		types[statement->new_count + i] = parameter_type(statement, column);
+		/* Not whatever the = of a key might take: a regclass has that of oid. */
+		if (types[statement->new_count + i] == 0 && statement->operation < PEN_TARGET_SET_INSERT &&
+			!pen_target_by_whole_row(statement->target->relation))
+			types[statement->new_count + i] = column->type;
+	}
 	status = pen_pipeline_prepare(self->pipeline, statement->name, statement->sql, count, types,
 								  &expected, error);
 	free(types);
@@ -195,8 +135,8 @@ prepare(postgres_destination *self, pen_target_statement *statement, pen_error *
 	return status;
 }
 
-static penstock_status
-reserve_values(postgres_destination *self, int columns, pen_error *error)
+penstock_status
+pen_postgres_reserve_values(postgres_destination *self, int columns, pen_error *error)
 {
 	size_t n = (size_t) columns + 1;
 
@@ -215,9 +155,8 @@ reserve_values(postgres_destination *self, int columns, pen_error *error)
 	return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 }
 
-/* The Values of a row into an array by column. decode/ has checked their number and form. */
-static void
-spread(const penstock_row *row, pen_value *values)
+void
+pen_postgres_spread(const penstock_row *row, pen_value *values)
 {
 	pen_tuple tuple = {.data = row->data, .len = row->len};
 	pen_wire_reader reader;
@@ -298,7 +237,7 @@ spread_old(postgres_destination *self, const penstock_event *event, pen_error *e
 	const penstock_relation *relation = event->relation;
 
 	if (event->old_row.relation != NULL)
-		spread(&event->old_row, self->old_values);
+		pen_postgres_spread(&event->old_row, self->old_values);
 	else if (event->kind == PENSTOCK_UPDATE && relation->key_count > 0)
 		memcpy(self->old_values, self->new_values,
 			   (size_t) relation->column_count * sizeof(pen_value));
@@ -308,80 +247,90 @@ spread_old(postgres_destination *self, const penstock_event *event, pen_error *e
 																		: no_identity(event, error);
 }
 
-penstock_status
-pen_postgres_apply_row(postgres_destination *self, const penstock_event *event, pen_error *error)
+static penstock_status
+send_statement(postgres_destination *self, pen_target_statement *statement,
+			   penstock_status (*check)(const pen_expectation *, const PGresult *, pen_error *),
+			   pen_error *error)
 {
-	pen_target *target = find_target(self, event->relation, error);
-	pen_target_operation operation = event->kind == PENSTOCK_INSERT   ? PEN_TARGET_INSERT
-									 : event->kind == PENSTOCK_UPDATE ? PEN_TARGET_UPDATE
-																	  : PEN_TARGET_DELETE;
-	pen_target_statement *statement;
-	pen_expectation expected = {.check = check_row, .explain = explain_row, .context = self};
-	const uint8_t *left_out = NULL;
+	pen_expectation expected = {
+		.check = check,
+		.explain = pen_postgres_explain_row,
+		.context = self,
+		.subject = statement,
+		.lsn = self->commit_lsn,
+	};
 
-	if (target == NULL || reserve_values(self, event->relation->column_count, error) < 0)
+	if (!statement->prepared && pen_postgres_prepare(self, statement, error) < 0)
 		return error->status;
-	if (event->kind != PENSTOCK_DELETE)
-		spread(&event->new_row, self->new_values);
-	if (event->kind != PENSTOCK_INSERT && spread_old(self, event, error) < 0)
-		return error->status;
-	if (event->kind == PENSTOCK_UPDATE)
-	{
-		choose_left_out(self, event);
-		left_out = self->left_out;
-	}
-	statement = pen_target_statement_get(target, operation, left_out, error);
-	if (statement == NULL || (!statement->prepared && prepare(self, statement, error) < 0))
-		return error->status;
-	expected.subject = statement;
-	expected.lsn = self->commit_lsn;
 	if (pen_row_bind(&self->row, statement, self->new_values, self->old_values, error) < 0)
 	{
-		explain_row(&expected, error);
+		pen_postgres_explain_row(&expected, error);
 		return error->status;
 	}
-	self->batch_bytes += event->new_row.len + event->old_row.len + 32;
 	return pen_pipeline_send_prepared(self->pipeline, statement->name, self->row.count,
 									  self->row.values, self->row.lengths, self->row.formats,
 									  &expected, error);
 }
 
 penstock_status
-pen_postgres_apply_truncate(postgres_destination *self, const penstock_event *event,
+pen_postgres_send_row(postgres_destination *self, pen_target *target,
+					  pen_target_operation operation, const uint8_t *left_out, pen_error *error)
+{
+	pen_target_statement *statement = pen_target_statement_get(target, operation, left_out, error);
+
+	if (statement == NULL)
+		return error->status;
+	if (!statement->guarded)
+		return send_statement(self, statement, check_row, error);
+	if (send_statement(self, statement, check_guarded, error) < 0)
+		return error->status;
+	statement = pen_target_statement_get(target, PEN_TARGET_MOVE, left_out, error);
+	return statement == NULL ? error->status : send_statement(self, statement, check_moved, error);
+}
+
+penstock_status
+pen_postgres_apply_row(postgres_destination *self, pen_target *target, const penstock_event *event,
+					   pen_error *error)
+{
+	pen_target_operation operation = event->kind == PENSTOCK_INSERT   ? PEN_TARGET_INSERT
+									 : event->kind == PENSTOCK_UPDATE ? PEN_TARGET_UPDATE
+																	  : PEN_TARGET_DELETE;
+
+	if (pen_postgres_reserve_values(self, event->relation->column_count, error) < 0)
+		return error->status;
+	if (event->kind != PENSTOCK_DELETE)
+		pen_postgres_spread(&event->new_row, self->new_values);
+	if (event->kind != PENSTOCK_INSERT && spread_old(self, event, error) < 0)
+		return error->status;
+	if (event->kind == PENSTOCK_UPDATE)
+		choose_left_out(self, event);
+	return pen_postgres_send_row(self, target, operation,
+								 event->kind == PENSTOCK_UPDATE ? self->left_out : NULL, error);
+}
+
+penstock_status
+pen_postgres_apply_truncate(postgres_destination *self, const pen_batch_event *event,
 							pen_error *error)
 {
 	char *sql = NULL;
 	size_t length;
-	FILE *out;
+	FILE *out = open_memstream(&sql, &length);
 	penstock_status status;
-	char *tables = strdup("");
 
-	/* No CASCADE: what it took at the source is in the list. */
-	for (uint32_t i = 0; i < event->relation_count && tables != NULL; i++)
-	{
-		pen_target *target = find_target(self, event->relations[i], error);
-		char *longer = NULL;
-
-		if (target == NULL ||
-			asprintf(&longer, "%s%s%s", tables, i > 0 ? ", " : "", target->quoted) < 0)
-		{
-			free(tables);
-			return target == NULL ? error->status
-								  : pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-		}
-		free(tables);
-		tables = longer;
-	}
-	out = open_memstream(&sql, &length);
-	if (out == NULL || tables == NULL)
-	{
-		free(tables);
+	if (out == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	/* No CASCADE, and no children: what it took at the source is in the list. */
+	for (uint32_t i = 0; i < event->old_row.len; i++)
+	{
+		const pen_target *target = self->batch.truncated[event->old_row.at + i]->target;
+
+		fprintf(out, "%s%s%s", i > 0 ? ", " : "TRUNCATE ", pen_target_only(target), target->quoted);
 	}
-	fprintf(out, "TRUNCATE %s%s", tables, event->restart_identity ? " RESTART IDENTITY" : "");
-	fclose(out);
-	free(tables);
-	status = pen_pipeline_send(self->pipeline, sql, 0, NULL, NULL, error);
+	fputs(event->restart_identity ? " RESTART IDENTITY" : "", out);
+	if (fclose(out) == 0)
+		status = pen_pipeline_send(self->pipeline, sql, 0, NULL, NULL, error);
+	else
+		status = pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	free(sql);
 	return status;
 }

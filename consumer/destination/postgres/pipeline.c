@@ -191,13 +191,26 @@ pen_pipeline_poll(pen_pipeline *pipeline, pen_error *error)
 	return status == PENSTOCK_AGAIN ? PENSTOCK_OK : status;
 }
 
+/* Send what is to be sent, wait for the socket, and take in what came. */
+static penstock_status
+wait_for_socket(pen_pipeline *pipeline, int left, pen_error *error)
+{
+	struct pollfd fd = {.fd = PQsocket(pipeline->conn), .events = POLLIN};
+
+	if (atomic_load(pipeline->interrupted))
+		return pen_error_set(error, PENSTOCK_E_RETRY, "interrupted");
+	if (left > 0)
+		fd.events |= POLLOUT;
+	(void) poll(&fd, 1, WAIT_MS);
+	return PENSTOCK_OK;
+}
+
 /* Wait until at most bytes are under way. */
 static penstock_status
 wait_until(pen_pipeline *pipeline, size_t bytes, pen_error *error)
 {
 	for (;;)
 	{
-		struct pollfd fd = {.fd = PQsocket(pipeline->conn), .events = POLLIN};
 		int left = PQflush(pipeline->conn);
 		penstock_status status;
 
@@ -208,11 +221,8 @@ wait_until(pen_pipeline *pipeline, size_t bytes, pen_error *error)
 			return status;
 		if (pipeline->count == 0 || (pipeline->bytes <= bytes && bytes > 0))
 			return PENSTOCK_OK;
-		if (atomic_load(pipeline->interrupted))
-			return pen_error_set(error, PENSTOCK_E_RETRY, "interrupted");
-		if (left > 0)
-			fd.events |= POLLOUT;
-		(void) poll(&fd, 1, WAIT_MS);
+		if (wait_for_socket(pipeline, left, error) < 0)
+			return error->status;
 	}
 }
 
@@ -312,4 +322,151 @@ pen_pipeline_query(pen_pipeline *pipeline, const char *sql, int count, const cha
 	result = pipeline->kept;
 	pipeline->kept = NULL;
 	return result;
+}
+
+/* ---- after an error ---- */
+
+/* The next result, waited for; NULL also where there is none. */
+static penstock_status
+next_result(pen_pipeline *pipeline, PGresult **result, pen_error *error)
+{
+	for (;;)
+	{
+		int left = PQflush(pipeline->conn);
+
+		if (left < 0 || PQconsumeInput(pipeline->conn) == 0)
+			return connection_failed(pipeline, error);
+		if (!PQisBusy(pipeline->conn))
+			break;
+		if (wait_for_socket(pipeline, left, error) < 0)
+			return error->status;
+	}
+	*result = PQgetResult(pipeline->conn);
+	return *result == NULL && PQstatus(pipeline->conn) == CONNECTION_BAD
+			   ? connection_failed(pipeline, error)
+			   : PENSTOCK_OK;
+}
+
+static void
+forget_sent(pen_pipeline *pipeline)
+{
+	pipeline->head = 0;
+	pipeline->count = 0;
+	pipeline->bytes = 0;
+	pipeline->unflushed = 0;
+}
+
+/* Out of a COPY, or of its error, into pipeline mode again. */
+static penstock_status
+end_copy(pen_pipeline *pipeline, pen_error *error)
+{
+	PGresult *result;
+
+	do
+	{
+		if (next_result(pipeline, &result, error) < 0)
+			return error->status;
+		if (PQresultStatus(result) == PGRES_COPY_IN && PQputCopyEnd(pipeline->conn, "given up") < 0)
+		{
+			PQclear(result);
+			return connection_failed(pipeline, error);
+		}
+		PQclear(result);
+	} while (result != NULL);
+	return PQenterPipelineMode(pipeline->conn) == 1 ? PENSTOCK_OK
+													: connection_failed(pipeline, error);
+}
+
+penstock_status
+pen_pipeline_recover(pen_pipeline *pipeline, pen_error *error)
+{
+	size_t syncs = 1;
+	PGresult *result;
+
+	if (PQpipelineStatus(pipeline->conn) == PQ_PIPELINE_OFF)
+	{
+		forget_sent(pipeline);
+		return end_copy(pipeline, error);
+	}
+	for (size_t i = 0; i < pipeline->count; i++)
+		syncs += pipeline->ring[(pipeline->head + i) % pipeline->capacity].sync;
+	if (PQpipelineSync(pipeline->conn) == 0)
+		return connection_failed(pipeline, error);
+	while (syncs > 0)
+	{
+		if (next_result(pipeline, &result, error) < 0)
+			return error->status;
+		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+			syncs--;
+		PQclear(result);
+	}
+	forget_sent(pipeline);
+	return PENSTOCK_OK;
+}
+
+/* ---- COPY ---- */
+
+static penstock_status
+copy_failed(pen_pipeline *pipeline, const pen_expectation *expected, const PGresult *result,
+			pen_error *error)
+{
+	pen_pq_error(error, pipeline->conn, result);
+	if (expected->explain != NULL)
+		expected->explain(expected, error);
+	return error->status;
+}
+
+penstock_status
+pen_pipeline_copy_begin(pen_pipeline *pipeline, const char *sql, const pen_expectation *expected,
+						pen_error *error)
+{
+	PGresult *result = NULL;
+	penstock_status status = PENSTOCK_OK;
+
+	if (pen_pipeline_drain(pipeline, error) < 0)
+		return error->status;
+	if (PQexitPipelineMode(pipeline->conn) == 0 || PQsendQuery(pipeline->conn, sql) == 0)
+		return connection_failed(pipeline, error);
+	if (next_result(pipeline, &result, error) < 0)
+		return error->status;
+	if (PQresultStatus(result) != PGRES_COPY_IN)
+		status = copy_failed(pipeline, expected, result, error);
+	PQclear(result);
+	return status;
+}
+
+penstock_status
+pen_pipeline_copy_data(pen_pipeline *pipeline, const void *data, size_t size, pen_error *error)
+{
+	int left;
+
+	if (PQputCopyData(pipeline->conn, data, (int) size) != 1)
+		return connection_failed(pipeline, error);
+	/* All of it: libpq moves what it has not sent with every send. */
+	while ((left = PQflush(pipeline->conn)) > 0)
+	{
+		if (PQconsumeInput(pipeline->conn) == 0)
+			return connection_failed(pipeline, error);
+		if (wait_for_socket(pipeline, left, error) < 0)
+			return error->status;
+	}
+	return left < 0 ? connection_failed(pipeline, error) : PENSTOCK_OK;
+}
+
+penstock_status
+pen_pipeline_copy_end(pen_pipeline *pipeline, const pen_expectation *expected, pen_error *error)
+{
+	PGresult *result;
+	penstock_status status = PENSTOCK_OK;
+
+	if (PQputCopyEnd(pipeline->conn, NULL) < 0)
+		return connection_failed(pipeline, error);
+	if (next_result(pipeline, &result, error) < 0)
+		return error->status;
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		status = copy_failed(pipeline, expected, result, error);
+	else if (expected->check != NULL)
+		status = expected->check(expected, result, error);
+	PQclear(result);
+	return status < 0 ? status : end_copy(pipeline, error);
 }

@@ -1,6 +1,6 @@
 /* pipeline.h -- statements sent ahead of their answers, bounded in bytes.
- * After the first error everything fails until the connection is closed: nothing is retried here.
- * One thread. */
+ * After the first error everything fails until pen_pipeline_recover, or until the connection is
+ * closed: nothing is retried here. One thread. */
 #ifndef PEN_PIPELINE_H
 #define PEN_PIPELINE_H
 
@@ -21,6 +21,7 @@ typedef struct pen_expectation
 	void *context;
 	const void *subject;
 	uint64_t lsn;
+	uint64_t count; /* rows that are expected */
 } pen_expectation;
 
 /* Borrows conn, which it puts into pipeline mode. Waiting ends with E_RETRY once *interrupted is
@@ -56,6 +57,24 @@ extern penstock_status pen_pipeline_drain(pen_pipeline *pipeline, pen_error *err
 /* Send and wait for this one's answer, and all before it. The result, for PQclear, or NULL. */
 extern PGresult *pen_pipeline_query(pen_pipeline *pipeline, const char *sql, int count,
 									const char *const *params, pen_error *error);
+
+/*
+ * After an error of the server, in a transaction: what was sent behind it has no effect, its
+ * answers are taken, and statements can be sent again (the first must roll back). E_RETRY where
+ * the connection is gone.
+ */
+extern penstock_status pen_pipeline_recover(pen_pipeline *pipeline, pen_error *error);
+
+/*
+ * COPY … FROM STDIN, for which everything sent is first waited for. Data is sent at once; the
+ * answer to the end, checked as expected says, is waited for.
+ */
+extern penstock_status pen_pipeline_copy_begin(pen_pipeline *pipeline, const char *sql,
+											   const pen_expectation *expected, pen_error *error);
+extern penstock_status pen_pipeline_copy_data(pen_pipeline *pipeline, const void *data, size_t size,
+											  pen_error *error);
+extern penstock_status pen_pipeline_copy_end(pen_pipeline *pipeline,
+											 const pen_expectation *expected, pen_error *error);
 
 /* Something is under way. */
 extern bool pen_pipeline_busy(const pen_pipeline *pipeline);

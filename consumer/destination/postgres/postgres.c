@@ -17,14 +17,23 @@
 #include "event/relation.h"
 #include "pq/pq.h"
 
-#define SYNC_POLL_MS   50
-#define PARKED_POLL_MS 200 /* while a table is copied */
+#define SYNC_POLL_MS    50
+#define PARKED_POLL_MS  200 /* while a table is copied */
+#define CHUNK_BYTES_MAX ((size_t) 8 * 1024 * 1024)
+#define ROW_BYTES       64                    /* that a change takes besides its values */
+#define IDLE_SEND_BYTES ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
+
+/* Every statement of ours finds its rows by the key: whatever the statistics are, or before there
+ * are any, a nested loop over the key's index is right for a set, and planned once. */
+#define PLAN_SETTINGS                                                                              \
+	"-c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off "                        \
+	"-c enable_material=off -c plan_cache_mode=force_generic_plan -c jit=off"
 
 /* And our own safety. */
 #define SESSION_SETTINGS                                                                           \
 	PEN_PQ_PINNED_SETTINGS                                                                         \
 	"-c synchronous_commit=off -c lock_timeout=0 -c statement_timeout=0 "                          \
-	"-c idle_in_transaction_session_timeout=0"
+	"-c idle_in_transaction_session_timeout=0 " PLAN_SETTINGS
 
 static postgres_destination *
 self_of(pen_destination *destination)
@@ -51,7 +60,20 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 	}
 	self->base.kind = &pen_destination_postgres;
 	self->base.config = config;
+	pen_batch_init(&self->batch);
 	return &self->base;
+}
+
+static void
+log_counters(postgres_destination *self)
+{
+	char text[1000];
+
+	if (self->counters.transactions == 0)
+		return;
+	pen_postgres_counters_print(&self->counters, text, sizeof(text));
+	pen_log_write(self->base.config->log, PENSTOCK_LOG_DEBUG, self->base.config->name, "%s", text);
+	self->counters = (pen_postgres_counters){0};
 }
 
 static void
@@ -60,18 +82,19 @@ postgres_close(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	pen_parked_close(self);
+	log_counters(self);
 	pen_postgres_forget_targets(self);
-	free(self->targets);
-	self->targets = NULL;
-	self->target_capacity = 0;
+	pen_sets_free(&self->sets);
 	pen_pipeline_free(self->pipeline);
 	self->pipeline = NULL;
 	PQfinish(self->conn);
 	self->conn = NULL;
 	pen_row_free(&self->row);
 	self->in_transaction = false;
+	self->has_deferrable = false;
 	self->commit_count = 0;
 	self->batch_bytes = 0;
+	self->batch_rows = 0;
 }
 
 static void
@@ -276,16 +299,31 @@ check_wal(const pen_expectation *expected, const PGresult *result, pen_error *er
 static const char *const wal_sql =
 	"SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn()";
 
-static penstock_status
-begin(postgres_destination *self, pen_error *error)
+penstock_status
+pen_postgres_begin(postgres_destination *self, pen_error *error)
 {
 	if (self->in_transaction)
 		return PENSTOCK_OK;
 	if (pen_pipeline_send(self->pipeline, "BEGIN", 0, NULL, NULL, error) < 0)
 		return error->status;
 	self->in_transaction = true;
-	self->began_ms = pen_clock_ms();
+	self->deferred = false;
 	return PENSTOCK_OK;
+}
+
+/* Something waits for a COMMIT. */
+static bool
+is_gathering(const postgres_destination *self)
+{
+	return self->in_transaction || self->batch.event_count > 0;
+}
+
+/* Send what is gathered, so that work goes on. */
+static penstock_status
+send_gathered(postgres_destination *self, pen_error *error)
+{
+	return pen_postgres_begin(self, error) < 0 ? error->status
+											   : pen_postgres_flush_batch(self, error);
 }
 
 /* Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
@@ -296,8 +334,9 @@ commit(postgres_destination *self, uint64_t lsn, pen_error *error)
 	pen_expectation committed = {.check = check_commit, .context = self, .lsn = lsn};
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
-	if ((self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
-		begin(self, error) < 0 ||
+	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
+		(self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
+		pen_postgres_begin(self, error) < 0 ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "COMMIT", 0, NULL, &committed, error) < 0 ||
 		pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
@@ -306,6 +345,8 @@ commit(postgres_destination *self, uint64_t lsn, pen_error *error)
 	self->stored_lsn = self->gathered_lsn = lsn;
 	self->in_transaction = false;
 	self->batch_bytes = 0;
+	self->batch_rows = 0;
+	self->counters.transactions++;
 	return PENSTOCK_OK;
 }
 
@@ -329,6 +370,7 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 		if (self->in_transaction)
 			pen_postgres_forget_targets(self);
 		self->in_transaction = false;
+		pen_batch_clear(&self->batch);
 	}
 	else if (self->stored_lsn == 0)
 	{
@@ -340,18 +382,35 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 	self->gathered_lsn = self->stored_lsn;
 	self->in_source = false;
 	self->batch_bytes = 0;
+	self->batch_rows = 0;
 	report(self, position);
 	return enter_pipeline(self, error);
 }
 
-/* A change in the open destination transaction, which is begun for the first one. */
-static penstock_status
-change(postgres_destination *self, const penstock_event *event, pen_error *error)
+/* A part of a destination transaction that is sent in one go. */
+static size_t
+chunk_bytes(const postgres_destination *self)
 {
-	if (begin(self, error) < 0)
+	size_t bytes = self->base.config->pipeline_bytes_max;
+
+	return bytes < CHUNK_BYTES_MAX ? bytes : CHUNK_BYTES_MAX;
+}
+
+static penstock_status
+gather(postgres_destination *self, const penstock_event *event, pen_error *error)
+{
+	size_t bytes = event->new_row.len + event->old_row.len + ROW_BYTES;
+
+	if (!is_gathering(self))
+		self->began_ms = pen_clock_ms();
+	if (pen_postgres_gather(self, event, error) < 0)
 		return error->status;
-	return event->kind == PENSTOCK_TRUNCATE ? pen_postgres_apply_truncate(self, event, error)
-											: pen_postgres_apply_row(self, event, error);
+	self->batch_bytes += bytes;
+	self->batch_rows++;
+	if (self->batch.row_bytes + self->batch.event_count * ROW_BYTES < chunk_bytes(self) &&
+		self->batch.event_count < self->base.config->batch_rows_max)
+		return PENSTOCK_OK;
+	return send_gathered(self, error);
 }
 
 /* Between two source transactions: tables under copy, in a destination transaction of their own. */
@@ -360,8 +419,8 @@ look_at_parked(postgres_destination *self, pen_error *error)
 {
 	if (!pen_parked_due(self))
 		return PENSTOCK_OK;
-	if ((self->in_transaction && commit(self, self->gathered_lsn, error) < 0) ||
-		begin(self, error) < 0 || pen_parked_step(self, change, error) < 0)
+	if ((is_gathering(self) && commit(self, self->gathered_lsn, error) < 0) ||
+		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0)
 		return error->status;
 	return commit(self, self->gathered_lsn, error);
 }
@@ -375,8 +434,9 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 	self->in_source = false;
 	if (pen_parked_due(self))
 		return look_at_parked(self, error);
-	if (!self->in_transaction || (self->batch_bytes < config->batch_bytes_max &&
-								  pen_clock_ms() - self->began_ms < config->batch_ms))
+	if (!is_gathering(self) ||
+		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
+		 pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
 	return commit(self, self->gathered_lsn, error);
 }
@@ -398,10 +458,15 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 		case PENSTOCK_UPDATE:
 		case PENSTOCK_DELETE:
 		case PENSTOCK_TRUNCATE:
-			status = pen_parked_filter(self, event, change, error);
+			status = pen_parked_filter(self, event, gather, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
+			break;
+		case PENSTOCK_PREPARE:
+		case PENSTOCK_COMMIT_PREPARED:
+		case PENSTOCK_ROLLBACK_PREPARED:
+			status = pen_error_set(error, PENSTOCK_E_BUG, "a prepared transaction was not refused");
 			break;
 	}
 	report(self, position);
@@ -414,7 +479,7 @@ postgres_flush(pen_destination *destination, pen_position *position, pen_error *
 	postgres_destination *self = self_of(destination);
 	penstock_status status = PENSTOCK_OK;
 
-	if (self->in_transaction)
+	if (is_gathering(self))
 		status = commit(self, self->gathered_lsn, error);
 	if (status >= 0 && self->pipeline != NULL)
 		status = pen_pipeline_drain(self->pipeline, error);
@@ -437,15 +502,32 @@ postgres_advance(pen_destination *destination, uint64_t lsn, pen_position *posit
 	return status;
 }
 
+/* The queue is drained, in the middle of a transaction: is what is gathered worth sending? Else when
+ * it will be, in *poll_ms. */
+static penstock_status
+send_while_idle(postgres_destination *self, int *poll_ms, pen_error *error)
+{
+	int64_t left_ms = self->gathered_ms + self->base.config->batch_ms - pen_clock_ms();
+
+	if (self->batch.event_count == 0)
+		return PENSTOCK_OK;
+	if (self->batch.row_bytes >= IDLE_SEND_BYTES || left_ms <= 0)
+		return send_gathered(self, error);
+	if (*poll_ms < 0 || left_ms < *poll_ms)
+		*poll_ms = (int) left_ms;
+	return PENSTOCK_OK;
+}
+
 static penstock_status
 postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms, pen_error *error)
 {
 	postgres_destination *self = self_of(destination);
 	pen_expectation wal = {.check = check_wal, .context = self};
+	penstock_status status;
 
 	if (!self->in_source && look_at_parked(self, error) < 0)
 		return error->status;
-	if (self->commit_count > 0 && !self->in_transaction &&
+	if (self->commit_count > 0 && !is_gathering(self) &&
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
 		self->asked_ms = pen_clock_ms();
@@ -454,11 +536,12 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 			pen_pipeline_drain(self->pipeline, error) < 0)
 			return error->status;
 	}
-	report(self, position);
 	*poll_ms = self->commit_count > 0    ? SYNC_POLL_MS
 			   : pen_parked_active(self) ? PARKED_POLL_MS
 										 : -1;
-	return PENSTOCK_OK;
+	status = send_while_idle(self, poll_ms, error);
+	report(self, position);
+	return status;
 }
 
 /* Is what was missing there now? A session of its own, which changes nothing. */

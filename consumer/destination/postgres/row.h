@@ -2,7 +2,7 @@
 #ifndef PEN_ROW_H
 #define PEN_ROW_H
 
-#include "destination/postgres/target.h"
+#include "destination/postgres/statement.h"
 #include "wire.h"
 
 /* Scratch space for one statement's parameters, used again for the next. All zero is empty. */

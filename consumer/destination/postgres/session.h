@@ -1,13 +1,17 @@
 /* session.h -- what a PostgreSQL destination consists of: shared by postgres.c, which opens and
- * commits, and apply.c, which sends the changes in between. */
+ * commits, flush.c, which decides how what is gathered is applied, and sets.c, bulk.c and apply.c,
+ * which send it. */
 #ifndef PEN_POSTGRES_SESSION_H
 #define PEN_POSTGRES_SESSION_H
 
 #include "destination/destination.h"
+#include "destination/postgres/batch.h"
+#include "destination/postgres/counters.h"
 #include "destination/postgres/parked.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
-#include "destination/postgres/target.h"
+#include "destination/postgres/sets.h"
+#include "destination/postgres/statement.h"
 #include "event/lsn.h"
 
 #define COMMITS_MAX 4096 /* committed and not yet known to be flushed */
@@ -25,26 +29,30 @@ typedef struct postgres_destination
 	const pen_source_identity *source;
 	PGconn *conn;
 	pen_pipeline *pipeline;
-	pen_target **targets;
-	size_t target_count;
-	size_t target_capacity;
 	unsigned int serial;
 	const penstock_relation *missing; /* what probe looks for; holds a reference */
 
-	pen_position *position; /* of the call that runs */
 	uint64_t stored_lsn;
 	uint64_t applied_lsn;
 	uint64_t durable_lsn;
 	uint64_t gathered_lsn; /* end of the last source transaction in the open one */
 	uint64_t commit_lsn;   /* of the source transaction that is being applied */
-	bool in_transaction;   /* a BEGIN was sent */
 	bool in_source;        /* between BEGIN and COMMIT of a source transaction */
-
-	pen_parked *parked; /* tables under copy; NULL: not open */
+	pen_parked *parked;    /* tables under copy; NULL: not open */
 	_Atomic(pen_parked_request *) requests;
-
-	size_t batch_bytes;
+	bool in_transaction; /* a BEGIN was sent */
+	bool has_deferrable; /* a table with a deferrable constraint was seen */
+	bool deferred;       /* in the open transaction they are checked at its end */
+	size_t batch_bytes;  /* in the open transaction, gathered or sent */
+	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
+
+	pen_batch batch;        /* gathered and not yet sent; its tables have the targets */
+	uint64_t batch_number;  /* how many were sent */
+	int64_t gathered_ms;    /* when its first event came */
+	pen_target *failed_set; /* whose set was answered with an error */
+	pen_sets sets;
+	pen_postgres_counters counters;
 
 	pending_commit commits[COMMITS_MAX]; /* first..first+count: a ring */
 	size_t first_commit;
@@ -56,23 +64,65 @@ typedef struct postgres_destination
 	pen_value *old_values;
 	uint8_t *left_out;
 	int value_capacity;
+	uint64_t moved; /* rows that the UPDATE before a MOVE found */
 } postgres_destination;
 
-/*
- * Send a change, within the open destination transaction; do not wait for its answer. E_WAITING
- * where the destination lacks what it needs, with self->missing set for probe.
- */
-extern penstock_status pen_postgres_apply_row(postgres_destination *self,
-											  const penstock_event *event, pen_error *error);
-extern penstock_status pen_postgres_apply_truncate(postgres_destination *self,
-												   const penstock_event *event, pen_error *error);
+/* ---- postgres.c ---- */
 
 /* A session of a copy, as one that applies has it; NULL and error. The source itself, and a database
  * that is a destination under another name too, are refused. */
 extern PGconn *pen_postgres_connect(const pen_destination_config *config,
 									const pen_source_identity *source, pen_error *error);
 
-/* Forget all targets: what was recorded of them has been rolled back, or the session ends. */
+/* Begin a destination transaction where none is open. */
+extern penstock_status pen_postgres_begin(postgres_destination *self, pen_error *error);
+
+/* ---- flush.c ---- */
+
+/* Gather a change or a truncate; what a copy has brought already is left out. */
+extern penstock_status pen_postgres_gather(postgres_destination *self, const penstock_event *event,
+										   pen_error *error);
+
+/*
+ * Send what is gathered, within the destination transaction, which is begun. Everything but a few
+ * rows has been answered when this returns. E_WAITING where the destination lacks what it needs,
+ * with self->missing set for probe.
+ */
+extern penstock_status pen_postgres_flush_batch(postgres_destination *self, pen_error *error);
+
+/* Forget all targets: what was recorded of them has been rolled back, or the session ends. What is
+ * gathered goes with them. */
 extern void pen_postgres_forget_targets(postgres_destination *self);
+
+/* ---- apply.c ---- */
+
+/* Send one change in its turn; do not wait for its answer. */
+extern penstock_status pen_postgres_apply_row(postgres_destination *self, pen_target *target,
+											  const penstock_event *event, pen_error *error);
+
+/* Send what self->new_values and old_values hold. left_out as of pen_target_statement_get. */
+extern penstock_status pen_postgres_send_row(postgres_destination *self, pen_target *target,
+											 pen_target_operation operation,
+											 const uint8_t *left_out, pen_error *error);
+
+extern penstock_status pen_postgres_apply_truncate(postgres_destination *self,
+												   const pen_batch_event *event, pen_error *error);
+
+/* Room in new_values, old_values and left_out. */
+extern penstock_status pen_postgres_reserve_values(postgres_destination *self, int columns,
+												   pen_error *error);
+
+/* The Values of a row into an array by column. decode/ has checked their number and form. */
+extern void pen_postgres_spread(const penstock_row *row, pen_value *values);
+
+/* Have the statement prepared under its name, at first use. */
+extern penstock_status pen_postgres_prepare(postgres_destination *self,
+											pen_target_statement *statement, pen_error *error);
+
+/* Say which table and LSN an error is about; set values aside. */
+extern void pen_postgres_explain_row(const pen_expectation *expected, pen_error *error);
+
+/* "(id, part)": the names of the key's columns, never the values. "" without a key. */
+extern void pen_postgres_print_key(const pen_target *target, char *into, size_t size);
 
 #endif

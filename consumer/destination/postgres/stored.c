@@ -160,7 +160,7 @@ check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, 
 	if (strcmp(fingerprint, source->fingerprint) != 0)
 		return pen_error_set(
 			error, PENSTOCK_E_REFUSED,
-			"the list of tables has changed since slot \"%s\" was last read for this "
+			"the list of tables has changed, or --origin, since slot \"%s\" was last read for this "
 			"destination: earlier changes of tables that are new in it were left out; go back "
 			"to the old list, or bring the tables in step and UPDATE penstock.progress SET "
 			"fingerprint = '%s' WHERE slot = '%s'",

@@ -1,6 +1,6 @@
 /* target.c -- a table at the destination, looked up once a session and version.
  * What does not fit is said here, before a row is sent. */
-#include "destination/postgres/target.h"
+#include "destination/postgres/statement.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,11 @@ enum
 	COL_TYPE,
 	COL_GENERATED,
 	COL_IDENTITY,
+	COL_TYPE_NAME, /* as SQL, without a length: with -1, as "bit" alone is bit(1) */
+	COL_RECEIVE,
+	COL_CAST, /* a text is cast to it by a function, not read by its input function */
+	COL_DETERMINISTIC,
+	COL_EQUAL, /* the = of the type's indexes, qualified; NULL: it has none */
 	COL_COUNT
 };
 
@@ -24,10 +29,59 @@ static const char *const describe_sql =
 	" SELECT a.atttypid, a.atttypid FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::oid"
 	" UNION SELECT b.oid, t.typbasetype FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.below"
 	" WHERE t.typtype = 'd') "
-	"SELECT a.attname, (SELECT b.below FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.below"
-	" WHERE b.oid = a.atttypid AND t.typtype <> 'd'), a.attgenerated <> '', a.attidentity "
-	"FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 "
-	"AND NOT a.attisdropped ORDER BY a.attnum";
+	"SELECT a.attname, t.oid, a.attgenerated <> '', a.attidentity, "
+	"pg_catalog.format_type(t.oid, -1), "
+	"(SELECT p.prosrc FROM pg_catalog.pg_proc p WHERE p.oid = t.typreceive AND p.prolang = 12), "
+	"EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castsource = 'text'::regtype"
+	" AND k.casttarget = t.oid AND k.castmethod = 'f'), "
+	"coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l"
+	" WHERE l.oid = a.attcollation), true), "
+	"(SELECT pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM pg_catalog.pg_opclass "
+	"c"
+	" JOIN pg_catalog.pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3"
+	" AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype"
+	" JOIN pg_catalog.pg_operator o ON o.oid = m.amopopr"
+	" JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace"
+	" WHERE c.opcintype = t.oid AND c.opcdefault AND c.opcmethod ="
+	" (SELECT h.oid FROM pg_catalog.pg_am h WHERE h.amname = 'btree')) "
+	"FROM pg_catalog.pg_attribute a LEFT JOIN (base b JOIN pg_catalog.pg_type t ON t.oid = b.below"
+	" AND t.typtype <> 'd') ON b.oid = a.atttypid "
+	"WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/* What decides how far changes may leave their order: see choose_mode. A trigger counts when it
+ * fires in this session; the one that looks again at a deferrable unique constraint changes
+ * nothing. */
+enum
+{
+	FACT_EFFECTS,
+	FACT_EXCLUSION,
+	FACT_DEFERRABLE,
+	FACT_KEY_INDEX,
+	FACT_COUNT
+};
+
+static const char *const facts_sql =
+	"WITH own AS (SELECT CASE pg_catalog.current_setting('session_replication_role')"
+	" WHEN 'replica' THEN 'R' ELSE 'O' END AS role),"
+	" family AS (SELECT $1::oid AS oid UNION SELECT p.relid FROM"
+	" pg_catalog.pg_partition_tree($1::oid::regclass) p) "
+	"SELECT pg_catalog.row_security_active($1::oid) OR "
+	"EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN family f ON f.oid = g.tgrelid, own"
+	" WHERE (g.tgenabled = 'A' OR g.tgenabled::text = own.role) AND g.tgfoid <> 1250) OR "
+	"EXISTS (SELECT FROM pg_catalog.pg_rewrite r, own WHERE r.ev_class = $1::oid"
+	" AND (r.ev_enabled = 'A' OR r.ev_enabled::text = own.role)), "
+	"EXISTS (SELECT FROM pg_catalog.pg_index i JOIN family f ON f.oid = i.indrelid"
+	" WHERE i.indisexclusion), "
+	"EXISTS (SELECT FROM pg_catalog.pg_constraint k JOIN family f ON f.oid = k.conrelid"
+	" WHERE k.condeferrable), "
+	"EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid = $1::oid AND i.indisunique"
+	" AND i.indimmediate AND i.indisvalid AND i.indisready AND i.indpred IS NULL"
+	" AND i.indexprs IS NULL AND (SELECT pg_catalog.count(DISTINCT a.attname) = i.indnkeyatts"
+	" AND pg_catalog.count(DISTINCT a.attname) = pg_catalog.cardinality($2::text[])"
+	" AND pg_catalog.bool_and(a.attname::text = ANY ($2::text[])"
+	" AND i.indcollation[k.n] = a.attcollation)"
+	" FROM pg_catalog.generate_series(0, i.indnkeyatts - 1) k(n)"
+	" JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n]))";
 
 /* oid, partitioned, effects: what would run a second time in a session without the replica role. */
 static const char *const find_sql =
@@ -222,37 +276,290 @@ choose_parameter(pen_target_column *into, const penstock_column *column)
 	}
 }
 
+/* The name of a type that has an encoding of its own. */
+static const char *
+native_name(uint32_t base_type_oid)
+{
+	switch (base_type_oid)
+	{
+		case PEN_OID_BOOL:
+			return "pg_catalog.bool";
+		case PEN_OID_BYTEA:
+			return "pg_catalog.bytea";
+		case PEN_OID_INT8:
+			return "pg_catalog.int8";
+		case PEN_OID_INT2:
+			return "pg_catalog.int2";
+		case PEN_OID_INT4:
+			return "pg_catalog.int4";
+		case PEN_OID_OID:
+			return "pg_catalog.oid";
+		case PEN_OID_FLOAT4:
+			return "pg_catalog.float4";
+		case PEN_OID_FLOAT8:
+			return "pg_catalog.float8";
+		case PEN_OID_DATE:
+			return "pg_catalog.date";
+		case PEN_OID_TIME:
+			return "pg_catalog.time";
+		case PEN_OID_TIMESTAMP:
+			return "pg_catalog.timestamp";
+		case PEN_OID_TIMESTAMPTZ:
+			return "pg_catalog.timestamptz";
+		case PEN_OID_UUID:
+			return "pg_catalog.uuid";
+		default:
+			return NULL;
+	}
+}
+
+/*
+ * How values become arrays and fields of COPY. No length is ever put on a cast: an explicit one
+ * cuts what is too long, while the assignment to the column complains as a single INSERT would.
+ */
+static bool
+choose_forms(pen_target_column *into, const penstock_column *column, const char *type_name,
+			 const char *receive, bool cast_by_function)
+{
+	pen_encoding encoding = (pen_encoding) column->encoding;
+	bool native = encoding != PEN_ENCODING_TEXT && encoding != PEN_ENCODING_OUTPUT;
+	const char *array_type = native ? native_name(column->base_type_oid) : type_name;
+
+	into->copy_form = pen_form_of_receive(receive, encoding, column->base_type_oid);
+	into->no_copy = native && into->copy_form == PEN_FORM_NONE;
+	if (native)
+	{
+		into->array_form = pen_form_of_source(encoding, column->base_type_oid);
+		into->element_type = column->base_type_oid;
+		into->no_array = array_type == NULL || into->array_form == PEN_FORM_NONE;
+	}
+	else if (into->copy_form != PEN_FORM_NONE)
+	{
+		into->array_form = into->copy_form;
+		into->element_type = into->type;
+	}
+	else
+	{
+		into->array_form = PEN_FORM_RAW;
+		into->element_type = PEN_OID_TEXT;
+		into->no_array = cast_by_function;
+		into->cast = strdup(type_name);
+		array_type = "pg_catalog.text";
+		if (into->cast == NULL)
+			return false;
+	}
+	into->array_type = array_type != NULL ? strdup(array_type) : NULL;
+	return into->array_type != NULL || into->no_array;
+}
+
+static bool
+add_own_column(pen_target *target, PGconn *conn, const char *name)
+{
+	char **columns =
+		realloc(target->own_columns, ((size_t) target->own_count + 1) * sizeof(char *));
+
+	if (columns == NULL)
+		return false;
+	target->own_columns = columns;
+	columns[target->own_count] = quote(conn, name);
+	return columns[target->own_count++] != NULL;
+}
+
+/* The destination's columns that the source does not have. */
+static bool
+find_own_columns(PGconn *conn, pen_target *target, const PGresult *result)
+{
+	for (int row = 0; row < PQntuples(result); row++)
+	{
+		const char *name = PQgetvalue(result, row, COL_NAME);
+
+		if (PQgetvalue(result, row, COL_GENERATED)[0] == 'f' &&
+			penstock_column_index(target->relation, name) < 0 &&
+			!add_own_column(target, conn, name))
+			return false;
+	}
+	return true;
+}
+
+static bool
+match_column(pen_target *target, int i, const PGresult *result, int row)
+{
+	const penstock_column *column = &target->relation->columns[i];
+	pen_target_column *into = &target->columns[i];
+	char identity = PQgetvalue(result, row, COL_IDENTITY)[0];
+
+	into->type = (Oid) strtoul(PQgetvalue(result, row, COL_TYPE), NULL, 10);
+	into->skip = PQgetvalue(result, row, COL_GENERATED)[0] == 't';
+	into->identity_always = identity == 'a';
+	into->deterministic = PQgetvalue(result, row, COL_DETERMINISTIC)[0] == 't';
+	into->equal =
+		strdup(PQgetisnull(result, row, COL_EQUAL) ? "=" : PQgetvalue(result, row, COL_EQUAL));
+	target->has_identity = target->has_identity || identity != '\0';
+	target->has_always = target->has_always || into->identity_always;
+	choose_parameter(into, column);
+	return into->equal != NULL && choose_forms(into, column, PQgetvalue(result, row, COL_TYPE_NAME),
+											   PQgetvalue(result, row, COL_RECEIVE),
+											   PQgetvalue(result, row, COL_CAST)[0] == 't');
+}
+
 static penstock_status
 match_columns(PGconn *conn, pen_target *target, const PGresult *result, pen_error *error)
 {
 	const penstock_relation *relation = target->relation;
+	bool ok = find_own_columns(conn, target, result);
 
-	for (int i = 0; i < relation->column_count; i++)
+	for (int i = 0; ok && i < relation->column_count; i++)
 	{
 		const penstock_column *column = &relation->columns[i];
-		pen_target_column *into = &target->columns[i];
 		int row = 0;
 
-		into->quoted = quote(conn, column->name);
-		if (into->quoted == NULL)
-			return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+		target->columns[i].quoted = quote(conn, column->name);
 		while (row < PQntuples(result) &&
 			   strcmp(PQgetvalue(result, row, COL_NAME), column->name) != 0)
 			row++;
-		if (row == PQntuples(result))
-		{
-			/* What the source computes, the destination may do without. */
-			into->skip = column->generated;
-			continue;
-		}
-		into->type = (Oid) strtoul(PQgetvalue(result, row, COL_TYPE), NULL, 10);
-		into->skip = PQgetvalue(result, row, COL_GENERATED)[0] == 't';
-		into->identity_always = PQgetvalue(result, row, COL_IDENTITY)[0] == 'a';
-		target->has_identity = target->has_identity || PQgetvalue(result, row, COL_IDENTITY)[0];
-		choose_parameter(into, column);
+		if (row < PQntuples(result))
+			ok = match_column(target, i, result, row);
+		else
+			target->columns[i].skip = column->generated; /* what the source computes, the
+															destination may do without */
+		ok = ok && target->columns[i].quoted != NULL;
 	}
+	if (!ok)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	pen_error_clear(error);
 	return columns_missing(conn, target, error);
+}
+
+/* ---- how far changes may leave their order ---- */
+
+/* Equal values have equal bytes, at both ends. */
+static bool
+is_key_type(const penstock_column *column, const pen_target_column *to)
+{
+	if (to->skip)
+		return false;
+	switch (column->base_type_oid)
+	{
+		case PEN_OID_INT2:
+		case PEN_OID_INT4:
+		case PEN_OID_INT8:
+			return to->copy_form == PEN_FORM_INT2 || to->copy_form == PEN_FORM_INT4 ||
+				   to->copy_form == PEN_FORM_INT8;
+		case PEN_OID_TEXT:
+		case PEN_OID_VARCHAR:
+			return (to->type == PEN_OID_TEXT || to->type == PEN_OID_VARCHAR) && to->deterministic;
+		case PEN_OID_BOOL:
+		case PEN_OID_OID:
+		case PEN_OID_UUID:
+		case PEN_OID_BYTEA:
+		case PEN_OID_DATE:
+		case PEN_OID_TIME:
+		case PEN_OID_TIMESTAMP:
+		case PEN_OID_TIMESTAMPTZ:
+			return to->type == column->base_type_oid;
+		default:
+			return false;
+	}
+}
+
+static void
+choose_mode(pen_target *target, const PGresult *facts)
+{
+	const penstock_relation *relation = target->relation;
+	bool arrays = true;
+	bool key_types = true;
+	int settable = 0;
+
+	target->copy = PEN_COPY_BINARY;
+	for (int i = 0; i < relation->column_count; i++)
+	{
+		const pen_target_column *column = &target->columns[i];
+
+		if (column->skip)
+			continue;
+		settable++;
+		arrays = arrays && !column->no_array;
+		if (column->no_copy)
+			target->copy = PEN_COPY_NO;
+		else if (column->copy_form == PEN_FORM_NONE && target->copy == PEN_COPY_BINARY)
+			target->copy = PEN_COPY_TEXT;
+	}
+	for (int k = 0; k < relation->key_count; k++)
+		key_types = key_types && is_key_type(&relation->columns[relation->key_columns[k]],
+											 &target->columns[relation->key_columns[k]]);
+	if (settable == 0)
+	{
+		arrays = false;
+		target->copy = PEN_COPY_NO;
+	}
+	target->arrays = arrays;
+	target->mode = PEN_TARGET_APPEND;
+	target->deferrable = PQgetvalue(facts, 0, FACT_DEFERRABLE)[0] == 't';
+	if (PQgetvalue(facts, 0, FACT_EFFECTS)[0] == 't')
+	{
+		target->mode = PEN_TARGET_ORDERED;
+		target->reason = PEN_REASON_EFFECTS;
+	}
+	else if (PQgetvalue(facts, 0, FACT_EXCLUSION)[0] == 't')
+		target->reason = PEN_REASON_EXCLUSION;
+	else if (target->deferrable)
+		target->reason = PEN_REASON_DEFERRABLE;
+	else if (relation->key_count == 0)
+		target->reason = PEN_REASON_NO_KEY;
+	else if (!arrays)
+		target->reason = PEN_REASON_TYPE;
+	else if (!key_types)
+		target->reason = PEN_REASON_KEY_TYPE;
+	else if (PQgetvalue(facts, 0, FACT_KEY_INDEX)[0] != 't')
+		target->reason = PEN_REASON_NO_INDEX;
+	else
+		target->mode = PEN_TARGET_SETS;
+}
+
+/* The names of the key's columns as an array's text, for free(), or NULL. */
+static char *
+key_names(const penstock_relation *relation)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	if (out == NULL)
+		return NULL;
+	fputc('{', out);
+	for (int k = 0; k < relation->key_count; k++)
+	{
+		fputs(k > 0 ? ",\"" : "\"", out);
+		for (const char *p = relation->columns[relation->key_columns[k]].name; *p != '\0'; p++)
+			fprintf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
+		fputc('"', out);
+	}
+	fputc('}', out);
+	if (fclose(out) == 0)
+		return text;
+	free(text);
+	return NULL;
+}
+
+static penstock_status
+find_facts(pen_pipeline *pipeline, pen_target *target, const char *oid, pen_error *error)
+{
+	char *names = key_names(target->relation);
+	const char *params[] = {oid, names};
+	PGresult *result;
+
+	if (names == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	result = pen_pipeline_query(pipeline, facts_sql, 2, params, error);
+	free(names);
+	if (result == NULL)
+		return pen_error_context(error, "table %s", target->quoted);
+	if (PQntuples(result) == 1 && PQnfields(result) == FACT_COUNT)
+		choose_mode(target, result);
+	else
+		pen_error_set(error, PENSTOCK_E_BUG, "catalog query");
+	PQclear(result);
+	return error->status;
 }
 
 static penstock_status
@@ -261,7 +568,8 @@ look_if_empty(pen_pipeline *pipeline, pen_target *target, pen_error *error)
 	char *sql = NULL;
 	PGresult *result;
 
-	if (asprintf(&sql, "SELECT NOT EXISTS (SELECT FROM %s)", target->quoted) < 0)
+	if (asprintf(&sql, "SELECT NOT EXISTS (SELECT FROM %s%s)", pen_target_only(target),
+				 target->quoted) < 0)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	result = pen_pipeline_query(pipeline, sql, 0, NULL, error);
 	free(sql);
@@ -285,12 +593,14 @@ describe(pen_pipeline *pipeline, PGconn *conn, pen_target *target, bool allow_tr
 		return error->status;
 	params[0] = oid;
 	result = pen_pipeline_query(pipeline, describe_sql, 1, params, error);
-	free(oid);
-	if (result == NULL)
-		return error->status;
-	status = PQnfields(result) == COL_COUNT ? match_columns(conn, target, result, error)
-											: pen_error_set(error, PENSTOCK_E_BUG, "catalog query");
+	status = result == NULL ? error->status
+			 : PQnfields(result) == COL_COUNT
+				 ? match_columns(conn, target, result, error)
+				 : pen_error_set(error, PENSTOCK_E_BUG, "catalog query");
 	PQclear(result);
+	if (status >= 0)
+		status = find_facts(pipeline, target, oid, error);
+	free(oid);
 	return status < 0 ? status : look_if_empty(pipeline, target, error);
 }
 
@@ -315,37 +625,27 @@ pen_target_new(pen_pipeline *pipeline, PGconn *conn, const penstock_relation *re
 	return NULL;
 }
 
-static void
-free_statement(pen_target_statement *statement)
-{
-	free(statement->sql);
-	free(statement->left_out);
-	free(statement->new_columns);
-	free(statement->where_columns);
-	free(statement);
-}
-
 void
 pen_target_free(pen_target *target)
 {
 	if (target == NULL)
 		return;
-	while (target->statements != NULL)
-	{
-		pen_target_statement *next = target->statements->next;
-
-		free_statement(target->statements);
-		target->statements = next;
-	}
+	pen_target_statements_free(target->statements);
 	for (int i = 0; target->columns != NULL && i < target->relation->column_count; i++)
+	{
 		free(target->columns[i].quoted);
+		free(target->columns[i].equal);
+		free(target->columns[i].array_type);
+		free(target->columns[i].cast);
+	}
+	for (int i = 0; i < target->own_count; i++)
+		free(target->own_columns[i]);
+	free(target->own_columns);
 	free(target->columns);
 	free(target->quoted);
 	pen_relation_unref(target->relation);
 	free(target);
 }
-
-/* ---- statements ---- */
 
 bool
 pen_target_by_whole_row(const penstock_relation *relation)
@@ -353,200 +653,24 @@ pen_target_by_whole_row(const penstock_relation *relation)
 	return relation->key_count == 0 && relation->replica_identity == 'f';
 }
 
-static bool
-is_left_out(const uint8_t *left_out, int column)
+const char *
+pen_target_only(const pen_target *target)
 {
-	return left_out != NULL && (left_out[column / 8] >> (column % 8) & 1) != 0;
+	return target->partitioned ? "" : "ONLY ";
 }
 
-/*
- * One condition on an old value. A key is compared by its type's =, for its index; whole rows by
- * what exactly they hold: types that travel as output text by that text, so that 1.0 is not 1.00
- * and types without an = can be found.
- */
-static void
-write_condition(FILE *out, const pen_target *target, int column, int param, bool whole_row)
+const char *
+pen_reason_name(pen_reason reason)
 {
-	const pen_target_column *to = &target->columns[column];
-	const penstock_column *from = &target->relation->columns[column];
+	static const char *const names[] = {
+		[PEN_REASON_SMALL] = "small",           [PEN_REASON_KEY_CHANGED] = "key_changed",
+		[PEN_REASON_NO_KEY] = "no_key",         [PEN_REASON_NO_INDEX] = "no_index",
+		[PEN_REASON_KEY_TYPE] = "key_type",     [PEN_REASON_TYPE] = "type",
+		[PEN_REASON_DEFERRABLE] = "deferrable", [PEN_REASON_EXCLUSION] = "exclusion",
+		[PEN_REASON_EFFECTS] = "effects",       [PEN_REASON_TRUNCATE] = "truncate",
+		[PEN_REASON_LARGE] = "large",           [PEN_REASON_FAILED] = "failed",
+		[PEN_REASON_CONFLICT] = "conflict",
+	};
 
-	if (!whole_row)
-		fprintf(out, "%s = $%d", to->quoted, param);
-	else if (from->encoding == PEN_ENCODING_OUTPUT || from->base_type_oid == PEN_OID_JSON)
-		fprintf(out,
-				"CASE WHEN $%d::text IS NULL THEN %s IS NULL ELSE %s IS NOT NULL AND "
-				"pg_catalog.format('%%s', %s) = $%d::text END",
-				param, to->quoted, to->quoted, to->quoted, param);
-	else if (from->base_type_oid == PEN_OID_TEXT || from->base_type_oid == PEN_OID_VARCHAR)
-		fprintf(out, "%s COLLATE \"C\" IS NOT DISTINCT FROM $%d", to->quoted, param);
-	else
-		fprintf(out, "%s IS NOT DISTINCT FROM $%d", to->quoted, param);
-}
-
-/* Appends the old row's parameters to the statement. */
-static void
-write_where(FILE *out, pen_target *target, pen_target_statement *statement)
-{
-	const penstock_relation *relation = target->relation;
-	bool whole_row = pen_target_by_whole_row(relation);
-	int count = whole_row ? relation->column_count : relation->key_count;
-	const char *join = "";
-
-	if (whole_row && target->partitioned)
-		fprintf(out, "(tableoid, ctid) IN (SELECT tableoid, ctid FROM %s WHERE ", target->quoted);
-	else if (whole_row)
-		fprintf(out, "ctid = (SELECT ctid FROM %s WHERE ", target->quoted);
-	for (int i = 0; i < count; i++)
-	{
-		int column = whole_row ? i : relation->key_columns[i];
-
-		if (target->columns[column].skip)
-			continue;
-		statement->where_columns[statement->where_count++] = column;
-		fputs(join, out);
-		write_condition(out, target, column, statement->new_count + statement->where_count,
-						whole_row);
-		join = " AND ";
-	}
-	if (statement->where_count == 0)
-		fputs("true", out);
-	if (whole_row)
-		fputs(" LIMIT 1)", out);
-}
-
-static void
-write_insert(FILE *out, pen_target *target, pen_target_statement *statement)
-{
-	fprintf(out, "INSERT INTO %s (", target->quoted);
-	for (int i = 0; i < target->relation->column_count; i++)
-	{
-		if (target->columns[i].skip)
-			continue;
-		fprintf(out, "%s%s", statement->new_count > 0 ? ", " : "", target->columns[i].quoted);
-		statement->new_columns[statement->new_count++] = i;
-	}
-	if (statement->new_count == 0)
-	{
-		rewind(out);
-		fprintf(out, "INSERT INTO %s DEFAULT VALUES", target->quoted);
-		return;
-	}
-	fprintf(out, ")%s VALUES (", target->has_identity ? " OVERRIDING SYSTEM VALUE" : "");
-	for (int i = 1; i <= statement->new_count; i++)
-		fprintf(out, "%s$%d", i > 1 ? ", " : "", i);
-	fputc(')', out);
-}
-
-/* A GENERATED ALWAYS column cannot be set: it becomes a condition, so that a change of it is
- * noticed as a missing row. */
-static void
-write_update(FILE *out, pen_target *target, pen_target_statement *statement,
-			 const uint8_t *left_out)
-{
-	int count = target->relation->column_count;
-	int set = 0;
-	int guards = 0;
-	int *guard = calloc((size_t) count + 1, sizeof(*guard));
-
-	fprintf(out, "UPDATE %s SET ", target->quoted);
-	for (int i = 0; i < count; i++)
-	{
-		if (target->columns[i].skip || is_left_out(left_out, i))
-			continue;
-		statement->new_columns[statement->new_count++] = i;
-		if (target->columns[i].identity_always && guard != NULL)
-			guard[guards++] = statement->new_count;
-		else
-			fprintf(out, "%s%s = $%d", set++ > 0 ? ", " : "", target->columns[i].quoted,
-					statement->new_count);
-	}
-	if (set == 0 && count > 0)
-	{
-		/* Nothing to set: still look that the row is there. */
-		fprintf(out, "%s = %s", target->columns[0].quoted, target->columns[0].quoted);
-	}
-	fputs(" WHERE ", out);
-	write_where(out, target, statement);
-	for (int i = 0; i < guards; i++)
-		fprintf(out, " AND %s = $%d", target->columns[statement->new_columns[guard[i] - 1]].quoted,
-				guard[i]);
-	free(guard);
-}
-
-static void
-write_statement(FILE *out, pen_target *target, pen_target_statement *statement,
-				const uint8_t *left_out)
-{
-	switch (statement->operation)
-	{
-		case PEN_TARGET_INSERT:
-			write_insert(out, target, statement);
-			break;
-		case PEN_TARGET_UPDATE:
-			write_update(out, target, statement, left_out);
-			break;
-		case PEN_TARGET_DELETE:
-			fprintf(out, "DELETE FROM %s WHERE ", target->quoted);
-			write_where(out, target, statement);
-			break;
-	}
-}
-
-static pen_target_statement *
-new_statement(pen_target *target, pen_target_operation operation, const uint8_t *left_out,
-			  size_t mask_bytes)
-{
-	pen_target_statement *statement = calloc(1, sizeof(*statement));
-	size_t columns = (size_t) target->relation->column_count + 1;
-	size_t length;
-	FILE *out;
-
-	if (statement == NULL)
-		return NULL;
-	statement->target = target;
-	statement->operation = operation;
-	snprintf(statement->name, sizeof(statement->name), "p%u_%u", target->serial,
-			 target->statement_count++);
-	statement->new_columns = calloc(columns, sizeof(int));
-	statement->where_columns = calloc(columns, sizeof(int));
-	statement->left_out = calloc(1, mask_bytes);
-	out = open_memstream(&statement->sql, &length);
-	if (statement->new_columns != NULL && statement->where_columns != NULL &&
-		statement->left_out != NULL && out != NULL)
-	{
-		if (left_out != NULL)
-			memcpy(statement->left_out, left_out, mask_bytes);
-		write_statement(out, target, statement, left_out);
-		if (fclose(out) == 0)
-			return statement;
-	}
-	else if (out != NULL)
-		fclose(out);
-	free_statement(statement);
-	return NULL;
-}
-
-pen_target_statement *
-pen_target_statement_get(pen_target *target, pen_target_operation operation,
-						 const uint8_t *left_out, pen_error *error)
-{
-	size_t mask_bytes = (size_t) target->relation->column_count / 8 + 1;
-	pen_target_statement *statement = target->statements;
-
-	while (statement != NULL &&
-		   (statement->operation != operation ||
-			(left_out != NULL && memcmp(statement->left_out, left_out, mask_bytes) != 0)))
-		statement = statement->next;
-	if (statement == NULL)
-	{
-		statement = new_statement(target, operation, left_out, mask_bytes);
-		if (statement == NULL)
-		{
-			pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-			return NULL;
-		}
-		statement->next = target->statements;
-		target->statements = statement;
-	}
-	return statement;
+	return names[reason];
 }

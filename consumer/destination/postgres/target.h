@@ -1,8 +1,10 @@
-/* target.h -- a table at the destination: which of its columns take what, and the SQL for it.
- * Made from a version of the source's relation and the destination's catalog. */
+/* target.h -- a table at the destination: which of its columns take what, and how far its changes
+ * may leave source order. Made from a version of the source's relation and the destination's
+ * catalog. */
 #ifndef PEN_TARGET_H
 #define PEN_TARGET_H
 
+#include "destination/postgres/form.h"
 #include "destination/postgres/pipeline.h"
 #include "penstock/event.h"
 
@@ -15,30 +17,48 @@ typedef struct pen_target_column
 	bool binary;    /* the parameter travels in binary */
 	bool skip;      /* generated at the destination */
 	bool identity_always;
+	bool deterministic; /* its collation */
+	char *equal;        /* the = of its indexes, as SQL */
+
+	/* As an array: of elements in array_form, or, where that is NONE, of texts that are cast. */
+	pen_form array_form;
+	Oid element_type;
+	char *array_type; /* SQL, without the [] */
+	char *cast;       /* SQL; NULL: none */
+	bool no_array;    /* the cast would not be the type's input function */
+	pen_form copy_form;
+	bool no_copy; /* the value must be converted by the server */
 } pen_target_column;
 
-typedef enum pen_target_operation
+/* What may be done with the table's changes. */
+typedef enum pen_target_mode
 {
-	PEN_TARGET_INSERT,
-	PEN_TARGET_UPDATE,
-	PEN_TARGET_DELETE
-} pen_target_operation;
+	PEN_TARGET_SETS,    /* only the net change of each key counts */
+	PEN_TARGET_APPEND,  /* inserts that follow one another go together, the rest in order */
+	PEN_TARGET_ORDERED, /* everything in order, among the changes of all tables */
+} pen_target_mode;
 
-/* One prepared statement: which value goes to which parameter. */
-typedef struct pen_target_statement
+/* Why a change is not part of a set. */
+typedef enum pen_reason
 {
-	struct pen_target_statement *next;
-	struct pen_target *target;
-	pen_target_operation operation;
-	char name[40];
-	char *sql;
-	uint8_t *left_out; /* update: a bit for each column that is not set */
-	int *new_columns;  /* parameters 1..new_count: columns of the new row */
-	int new_count;
-	int *where_columns; /* the parameters after them: columns of the old row or key */
-	int where_count;
-	bool prepared;
-} pen_target_statement;
+	PEN_REASON_SMALL,       /* few changes: not worth it */
+	PEN_REASON_KEY_CHANGED, /* an update of the key */
+	PEN_REASON_NO_KEY,      /* no replica identity, or whole rows */
+	PEN_REASON_NO_INDEX,    /* none at the destination that is unique on the key */
+	PEN_REASON_KEY_TYPE,    /* equal keys may differ in their bytes */
+	PEN_REASON_TYPE,        /* a column's type takes no arrays of ours */
+	PEN_REASON_DEFERRABLE,
+	PEN_REASON_EXCLUSION,
+	PEN_REASON_EFFECTS, /* triggers, foreign keys, rules, row security */
+	PEN_REASON_TRUNCATE,
+	PEN_REASON_LARGE,    /* a value that fits in no set */
+	PEN_REASON_FAILED,   /* the sets did, and were rolled back */
+	PEN_REASON_CONFLICT, /* carefully, after a row was rejected */
+	PEN_REASON_COUNT
+} pen_reason;
+
+/* "key_type", for messages. */
+extern const char *pen_reason_name(pen_reason reason);
 
 typedef struct pen_target
 {
@@ -46,11 +66,28 @@ typedef struct pen_target
 	char *quoted;                      /* schema.table */
 	bool partitioned;
 	bool has_identity;
-	bool empty; /* when it was looked at */
+	bool has_always; /* an identity column GENERATED ALWAYS */
+	bool deferrable; /* has a deferrable constraint */
+	bool empty;      /* when it was looked at */
 	pen_target_column *columns;
-	pen_target_statement *statements;
+	char **own_columns; /* quoted: of the destination alone, and not generated */
+	int own_count;
+	bool arrays; /* every column can be one */
+	pen_target_mode mode;
+	pen_reason reason; /* why not SETS */
+	enum
+	{
+		PEN_COPY_NO,
+		PEN_COPY_TEXT,
+		PEN_COPY_BINARY
+	} copy;
+	struct pen_target_statement *statements; /* statement.h */
 	unsigned int serial; /* of the target, and of its statements, in the session */
 	unsigned int statement_count;
+
+	/* A set that fails costs its work twice: the next ones are not tried. */
+	unsigned int failures;
+	uint64_t distrusted_until; /* the number of the batch that may try them again */
 } pen_target;
 
 /*
@@ -63,15 +100,10 @@ extern pen_target *pen_target_new(pen_pipeline *pipeline, PGconn *conn,
 								  unsigned int serial, pen_error *error);
 extern void pen_target_free(pen_target *target);
 
-/*
- * The statement for an operation, made at first use. left_out (update only): a bit for each column
- * of the relation that keeps its value. NULL without memory.
- */
-extern pen_target_statement *pen_target_statement_get(pen_target *target,
-													  pen_target_operation operation,
-													  const uint8_t *left_out, pen_error *error);
-
 /* The columns by which an old row is found: the key, or all of them. */
 extern bool pen_target_by_whole_row(const penstock_relation *relation);
+
+/* "ONLY ", where children of the table are tables of their own; "" for a partitioned one. */
+extern const char *pen_target_only(const pen_target *target);
 
 #endif

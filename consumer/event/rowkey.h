@@ -1,8 +1,8 @@
 /* rowkey.h -- the key of a row, and rows from several descriptions: on encoded Values.
  * Values are compared as they stand on the wire, without their tags: the source's own row and key
  * have the same bytes. Pure functions. */
-#ifndef PEN_MEMORY_ROWKEY_H
-#define PEN_MEMORY_ROWKEY_H
+#ifndef PEN_ROWKEY_H
+#define PEN_ROWKEY_H
 
 #include "penstock/event.h"
 #include "wire.h"

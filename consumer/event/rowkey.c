@@ -1,6 +1,6 @@
 /* rowkey.c -- keys and rows as bytes: gather, compare, hash, merge.
  * Rows have been checked when they were decoded; what is damaged all the same ends in false. */
-#include "destination/memory/rowkey.h"
+#include "event/rowkey.h"
 
 #include <string.h>
 #include <sys/random.h>

@@ -1,0 +1,375 @@
+/* flush.c -- how what is gathered is applied: in sets where that comes to the same as source order,
+ * one by one where it might not.
+ * Sets stand under a savepoint: whatever goes wrong with them, the same changes are replayed in
+ * order, and only that decides whether a row is rejected. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "destination/postgres/session.h"
+#include "destination/postgres/stored.h"
+#include "event/relation.h"
+
+#define SETS_FROM    16 /* changes from which on sets and their savepoint are worth it */
+#define DISTRUST_MAX 64 /* batches */
+
+/* ---- targets ---- */
+
+void
+pen_postgres_forget_targets(postgres_destination *self)
+{
+	pen_batch *batch = &self->batch;
+
+	pen_batch_clear(batch);
+	for (size_t i = 0; i < batch->table_capacity; i++)
+	{
+		if (batch->tables[i] != NULL)
+			pen_target_free(batch->tables[i]->target);
+	}
+	pen_batch_free(batch);
+	self->failed_set = NULL;
+}
+
+static penstock_status
+deallocate(postgres_destination *self, const pen_target *target, pen_error *error)
+{
+	for (const pen_target_statement *s = target->statements; s != NULL; s = s->next)
+	{
+		char sql[80];
+
+		snprintf(sql, sizeof(sql), "DEALLOCATE %s", s->name);
+		if (s->prepared && pen_pipeline_send(self->pipeline, sql, 0, NULL, NULL, error) < 0)
+			return error->status;
+	}
+	return PENSTOCK_OK;
+}
+
+/* An older version of a table: what was gathered for it is sent before anything of the new one, and
+ * its statements may fit no longer. */
+static penstock_status
+drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
+{
+	pen_target *target = table->target;
+
+	if (self->batch.event_count > 0 &&
+		(pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0))
+		return error->status;
+	/* What was sent may be unanswered yet and refer to it. */
+	if (target != NULL &&
+		(pen_pipeline_drain(self->pipeline, error) < 0 || deallocate(self, target, error) < 0))
+		return error->status;
+	if (self->failed_set == target)
+		self->failed_set = NULL;
+	pen_target_free(target);
+	pen_batch_table_forget(&self->batch, table);
+	return PENSTOCK_OK;
+}
+
+static pen_batch_table *
+find_table(postgres_destination *self, const penstock_relation *relation, pen_error *error)
+{
+	pen_batch_table *older;
+	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &older);
+
+	if (table == NULL)
+		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	else if (older != NULL && drop_table(self, older, error) < 0)
+		return NULL;
+	return table;
+}
+
+static penstock_status
+no_target(postgres_destination *self, const penstock_relation *relation, uint64_t lsn,
+		  pen_error *error)
+{
+	if (error->status == PENSTOCK_E_WAITING)
+	{
+		pen_relation_unref(self->missing);
+		self->missing = pen_relation_ref(relation);
+	}
+	return pen_error_context(error, "destination %s: LSN " LSN_FORMAT, self->base.config->name,
+							 LSN_ARGS(lsn));
+}
+
+static penstock_status
+look_up_target(postgres_destination *self, pen_batch_table *table, uint64_t lsn, pen_error *error)
+{
+	pen_target *target = pen_target_new(self->pipeline, self->conn, table->relation,
+										self->base.config->allow_triggers, self->serial++, error);
+
+	if (target == NULL || pen_stored_table(self->pipeline, self->source, target, error) < 0)
+	{
+		no_target(self, table->relation, lsn, error);
+		pen_target_free(target);
+		return error->status;
+	}
+	table->target = target;
+	self->has_deferrable = self->has_deferrable || target->deferrable;
+	return PENSTOCK_OK;
+}
+
+/* All that the batch needs, before anything of it is sent: so that no rollback to a savepoint takes
+ * away what is recorded of a table. */
+static penstock_status
+look_up_targets(postgres_destination *self, pen_error *error)
+{
+	pen_batch *batch = &self->batch;
+
+	for (size_t i = 0; i < batch->event_count; i++)
+	{
+		const pen_batch_event *event = &batch->events[i];
+
+		if (event->table != NULL && event->table->target == NULL &&
+			look_up_target(self, event->table, event->commit_lsn, error) < 0)
+			return error->status;
+		for (uint32_t t = 0; event->table == NULL && t < event->old_row.len; t++)
+		{
+			pen_batch_table *table = batch->truncated[event->old_row.at + t];
+
+			if (table->target == NULL && look_up_target(self, table, event->commit_lsn, error) < 0)
+				return error->status;
+		}
+	}
+	return PENSTOCK_OK;
+}
+
+/* ---- gathering ---- */
+
+static penstock_status
+gather_truncate(postgres_destination *self, const penstock_event *event, pen_error *error)
+{
+	pen_batch_table **tables = calloc((size_t) event->relation_count + 1, sizeof(*tables));
+	penstock_status status = PENSTOCK_OK;
+	uint32_t count = 0;
+
+	if (tables == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	for (uint32_t i = 0; i < event->relation_count && status >= 0; i++)
+	{
+		tables[count] = find_table(self, event->relations[i], error);
+		status = tables[count++] != NULL ? PENSTOCK_OK : error->status;
+	}
+	if (status >= 0 && count > 0)
+		status = pen_batch_add_truncate(&self->batch, tables, count, event->restart_identity,
+										self->commit_lsn, error);
+	free(tables);
+	return status;
+}
+
+penstock_status
+pen_postgres_gather(postgres_destination *self, const penstock_event *event, pen_error *error)
+{
+	pen_batch *batch = &self->batch;
+	pen_batch_table *table;
+
+	if (pen_batch_is_full(batch, event) &&
+		(pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0))
+		return error->status;
+	if (batch->event_count == 0)
+		self->gathered_ms = pen_clock_ms();
+	if (event->kind == PENSTOCK_TRUNCATE)
+		return gather_truncate(self, event, error);
+	table = find_table(self, event->relation, error);
+	return table != NULL ? pen_batch_add(batch, table, event, self->commit_lsn, error)
+						 : error->status;
+}
+
+/* ---- in order ---- */
+
+static penstock_status
+apply_in_order(postgres_destination *self, const pen_batch_event *event, pen_reason reason,
+			   pen_error *error)
+{
+	penstock_event whole;
+
+	self->commit_lsn = event->commit_lsn;
+	self->counters.ordered[reason]++;
+	if (event->kind == PENSTOCK_TRUNCATE)
+		return pen_postgres_apply_truncate(self, event, error);
+	pen_batch_event_get(&self->batch, event, &whole);
+	return pen_postgres_apply_row(self, event->table->target, &whole, error);
+}
+
+static penstock_status
+replay(postgres_destination *self, pen_reason reason, pen_error *error)
+{
+	for (size_t i = 0; i < self->batch.event_count; i++)
+	{
+		if (apply_in_order(self, &self->batch.events[i], reason, error) < 0)
+			return error->status;
+	}
+	return PENSTOCK_OK;
+}
+
+/* ---- in sets ---- */
+
+/* No server has said so, but the rows cannot be those of the source. */
+static penstock_status
+disagrees(pen_error *error)
+{
+	return pen_error_set(error, PENSTOCK_E_DATA, "the changes of a key do not follow one another");
+}
+
+static penstock_status
+add_keyed(postgres_destination *self, const pen_batch_event *event, pen_error *error)
+{
+	for (;;)
+	{
+		switch (pen_batch_net(&self->batch, event))
+		{
+			case PEN_NET_ADDED:
+				return PENSTOCK_OK;
+			case PEN_NET_DISAGREES:
+				return disagrees(error);
+			case PEN_NET_NO_MEMORY:
+				return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+			case PEN_NET_FULL:
+				if (pen_postgres_send_sets(self, event->table, error) < 0)
+					return error->status;
+				break; /* the entry is gone: once more */
+			case PEN_NET_KEY_CHANGED:
+			case PEN_NET_NO_KEY:
+				return pen_postgres_send_sets(self, event->table, error) < 0
+						   ? error->status
+						   : apply_in_order(self, event, PEN_REASON_KEY_CHANGED, error);
+		}
+	}
+}
+
+/* Inserts go together until something else comes. */
+static penstock_status
+add_unkeyed(postgres_destination *self, const pen_batch_event *event, pen_reason reason,
+			pen_error *error)
+{
+	if (event->kind != PENSTOCK_INSERT)
+		return pen_postgres_send_sets(self, event->table, error) < 0
+				   ? error->status
+				   : apply_in_order(self, event, reason, error);
+	return pen_batch_append(&self->batch, event) == PEN_NET_ADDED
+			   ? PENSTOCK_OK
+			   : pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+}
+
+static penstock_status
+add_to_sets(postgres_destination *self, const pen_batch_event *event, pen_error *error)
+{
+	const pen_target *target = event->table != NULL ? event->table->target : NULL;
+
+	if (target == NULL)
+		return pen_postgres_send_all_sets(self, error) < 0
+				   ? error->status
+				   : apply_in_order(self, event, PEN_REASON_TRUNCATE, error);
+	if (target->distrusted_until > self->batch_number)
+		return apply_in_order(self, event, PEN_REASON_FAILED, error);
+	switch (target->mode)
+	{
+		case PEN_TARGET_SETS:
+			return add_keyed(self, event, error);
+		case PEN_TARGET_APPEND:
+			return add_unkeyed(self, event, target->reason, error);
+		case PEN_TARGET_ORDERED:
+			break;
+	}
+	return pen_postgres_send_all_sets(self, error) < 0
+			   ? error->status
+			   : apply_in_order(self, event, target->reason, error);
+}
+
+static penstock_status
+apply_sets(postgres_destination *self, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	for (size_t i = 0; i < self->batch.event_count && status >= 0; i++)
+		status = add_to_sets(self, &self->batch.events[i], error);
+	if (status >= 0)
+		status = pen_postgres_send_all_sets(self, error);
+	if (status >= 0)
+		status = pen_pipeline_drain(self->pipeline, error);
+	return status;
+}
+
+/* Statements whose Parse was skipped are not there. */
+static void
+unprepare(postgres_destination *self)
+{
+	for (size_t i = 0; i < self->batch.table_capacity; i++)
+	{
+		const pen_batch_table *table = self->batch.tables[i];
+		const pen_target *target = table != NULL ? table->target : NULL;
+
+		for (pen_target_statement *s = target != NULL ? target->statements : NULL; s != NULL;
+			 s = s->next)
+			s->prepared = s->there;
+	}
+}
+
+/* The sets of a table that failed are not tried again for a while. */
+static void
+distrust(postgres_destination *self)
+{
+	pen_target *target = self->failed_set;
+	unsigned int batches = 1;
+
+	if (target == NULL)
+		return;
+	for (unsigned int i = 0; i < target->failures && batches < DISTRUST_MAX; i++)
+		batches *= 2;
+	target->failures++;
+	target->distrusted_until = self->batch_number + 1 + batches;
+}
+
+static penstock_status
+apply_batch_in_sets(postgres_destination *self, pen_error *error)
+{
+	/* An error of what was sent before is none of the sets. */
+	if (pen_pipeline_drain(self->pipeline, error) < 0 ||
+		pen_pipeline_send(self->pipeline, "SAVEPOINT sets", 0, NULL, NULL, error) < 0)
+		return error->status;
+	self->failed_set = NULL;
+	if (apply_sets(self, error) >= 0)
+		return pen_pipeline_send(self->pipeline, "RELEASE sets", 0, NULL, NULL, error);
+	if (error->status != PENSTOCK_E_DATA && error->status != PENSTOCK_E_CONFIG)
+		return error->status;
+	pen_log_write(self->base.config->log, PENSTOCK_LOG_DEBUG, self->base.config->name,
+				  "%s; replaying %zu changes in order", error->text, self->batch.event_count);
+	pen_error_clear(error);
+	self->counters.rollbacks++;
+	distrust(self);
+	pen_batch_clear_net(&self->batch);
+	if (pen_pipeline_recover(self->pipeline, error) < 0)
+		return error->status;
+	unprepare(self);
+	if (pen_pipeline_send(self->pipeline, "ROLLBACK TO sets", 0, NULL, NULL, error) < 0 ||
+		pen_pipeline_send(self->pipeline, "RELEASE sets", 0, NULL, NULL, error) < 0)
+		return error->status;
+	return replay(self, PEN_REASON_FAILED, error);
+}
+
+penstock_status
+pen_postgres_flush_batch(postgres_destination *self, pen_error *error)
+{
+	if (self->batch.event_count == 0)
+		return PENSTOCK_OK;
+	if (look_up_targets(self, error) < 0)
+		return error->status;
+	if (self->has_deferrable && !self->deferred)
+	{
+		/* A replay may stop in the middle of what the source checked at once. */
+		if (pen_pipeline_send(self->pipeline, "SET CONSTRAINTS ALL DEFERRED", 0, NULL, NULL,
+							  error) < 0)
+			return error->status;
+		self->deferred = true;
+	}
+	if (self->batch.event_count < SETS_FROM)
+	{
+		if (replay(self, PEN_REASON_SMALL, error) < 0)
+			return error->status;
+	}
+	else if (apply_batch_in_sets(self, error) < 0)
+		return error->status;
+	self->counters.batches++;
+	self->batch_number++;
+	pen_batch_clear(&self->batch);
+	return PENSTOCK_OK;
+}
