@@ -174,6 +174,21 @@ leave_out_failed(copying *c)
 	return PENSTOCK_OK;
 }
 
+/* Rows are copied as they are: never other ones, or under other names, than the stream would bring. */
+static penstock_status
+check_mapping(copying *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+	{
+		if (c->places[i].takes_part && pen_mapping_has_rules(c->contexts[i].config->mapping))
+			return pen_error_set(&c->p->error, PENSTOCK_E_CONFIG,
+								 "destination %s: its [table] sections rename or leave out, which "
+								 "a copy cannot do yet; fill it by other means, without --copy",
+								 c->places[i].name);
+	}
+	return PENSTOCK_OK;
+}
+
 static bool
 any_begun(const copying *c)
 {
@@ -196,6 +211,8 @@ copy(copying *c)
 		return p->error.status;
 	if (!needed)
 		return PENSTOCK_OK;
+	if (check_mapping(c) < 0)
+		return p->error.status;
 	if (pen_receiver_provide_slot(p, any_begun(c)) < 0)
 		return p->error.status;
 	status = pen_copy_run(&c->options, c->places, c->count, &p->error);
@@ -254,6 +271,8 @@ pen_receiver_set_sequences(penstock *p, size_t *set)
 	choose_options(&c);
 	p->identity.sibling_keys = p->keys;
 	p->identity.sibling_count = p->worker_count;
+	for (size_t i = 0; i < p->worker_count; i++)
+		p->identities[i] = p->identity;
 	p->control = pen_control_open(p->settings.source, (int) p->settings.each.connect_timeout_ms,
 								  p->identity.advisory_key, &p->error);
 	if (p->control == NULL)
@@ -261,4 +280,33 @@ pen_receiver_set_sequences(penstock *p, size_t *set)
 	status = pen_sequences_set(&c.options, c.places, c.count, set, &p->error);
 	pen_copy_places_reset(c.places, c.count);
 	return status < 0 ? status : first_failure(&c);
+}
+
+/* ---- one table anew, on request ---- */
+
+penstock_status
+pen_receiver_resync(penstock *p, const char *destination, const char *schema, const char *table)
+{
+	size_t asked = 0;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_destination *d = pen_worker_destination(p->workers[i]);
+
+		if (d->kind != &pen_destination_postgres || p->refused[i] ||
+			pen_mapping_has_rules(p->configs[i].mapping) ||
+			(destination != NULL && strcmp(destination, p->configs[i].name) != 0) ||
+			!pen_mapping_takes(p->configs[i].mapping, schema, table))
+			continue;
+		if (pen_postgres_resync(d, schema, table, &p->error) < 0)
+			return p->error.status;
+		pen_worker_nudge(p->workers[i]);
+		asked++;
+	}
+	if (asked > 0)
+		return PENSTOCK_OK;
+	return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+						 "no database %s%stakes table %s.%s, so it cannot be copied anew",
+						 destination != NULL ? destination : "", destination != NULL ? " " : "",
+						 schema, table);
 }

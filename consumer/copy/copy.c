@@ -110,7 +110,7 @@ clear_place(pass *p, pen_copy_place *place, pen_error *error)
 			if (target->place != place || target->items_left < 2 ||
 				(!target->resumed && p->options->mode == PEN_COPY_EMPTY))
 				continue;
-			sql = pen_plan_empty_sql(target);
+			sql = pen_plan_empty_sql(target, p->options->for_readers);
 			status = sql == NULL
 						 ? pen_error_set(error, PENSTOCK_E_RETRY, "out of memory")
 						 : pen_waiting_execute(place->conn, sql, p->options->interrupted, error);

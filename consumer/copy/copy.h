@@ -28,6 +28,7 @@ typedef enum pen_copy_state
 	PEN_COPY_COPYING,   /* the rows that are there, if any, are a broken copy's */
 	PEN_COPY_APPENDING, /* those that are there were there before */
 	PEN_COPY_COPIED,    /* all rows are there; indexes and constraints are not */
+	PEN_COPY_RESYNC,    /* it is copied beside the stream: no business of pen_copy_run */
 	PEN_COPY_READY
 } pen_copy_state;
 
@@ -130,7 +131,8 @@ typedef struct pen_copy_options
 	bool fresh; /* copy to places without a position; else only what was begun goes on */
 	pen_copy_mode mode;
 	int jobs;
-	uint64_t split_bytes; /* larger tables are copied in parts */
+	uint64_t split_bytes; /* larger tables are copied in parts; 0: none */
+	bool for_readers;     /* rows that go are seen until the new ones are */
 	bool create_tables;
 	bool sequences;
 	const pen_log *log;

@@ -13,6 +13,8 @@ remember(pen_copy_place *place, const char *schema, const char *table, const pen
 {
 	pen_copy_pending *pending;
 
+	if (mark->state == PEN_COPY_RESYNC)
+		return PENSTOCK_OK;
 	if (place->pending_count == place->pending_capacity)
 	{
 		size_t capacity = place->pending_capacity == 0 ? 32 : place->pending_capacity * 2;

@@ -613,11 +613,11 @@ pen_plan_target_sql(const pen_plan_item *item, const pen_plan_target *target, PG
 }
 
 char *
-pen_plan_empty_sql(const pen_plan_target *target)
+pen_plan_empty_sql(const pen_plan_target *target, bool for_readers)
 {
 	char *sql;
 
-	if (asprintf(&sql, "%s %s%s", target->referenced ? "DELETE FROM" : "TRUNCATE",
+	if (asprintf(&sql, "%s %s%s", target->referenced || for_readers ? "DELETE FROM" : "TRUNCATE",
 				 target->partitioned ? "" : "ONLY ", target->quoted) < 0)
 		return NULL;
 	return sql;

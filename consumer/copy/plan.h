@@ -77,7 +77,8 @@ extern char *pen_plan_source_sql(const pen_plan_item *item, PGconn *conn);
 extern char *pen_plan_target_sql(const pen_plan_item *item, const pen_plan_target *target,
 								 PGconn *conn);
 
-/* What empties the target: TRUNCATE, or DELETE where it is referenced. For free(). */
-extern char *pen_plan_empty_sql(const pen_plan_target *target);
+/* What empties the target: TRUNCATE, or DELETE where it is referenced, or readers are not to wait.
+ * For free(). */
+extern char *pen_plan_empty_sql(const pen_plan_target *target, bool for_readers);
 
 #endif

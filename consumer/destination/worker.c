@@ -202,6 +202,12 @@ pen_worker_state_name(pen_worker_state state)
 	return "?";
 }
 
+void
+pen_worker_nudge(pen_worker *worker)
+{
+	pen_feed_interrupt(worker->feed);
+}
+
 pen_destination *
 pen_worker_destination(pen_worker *worker)
 {

@@ -64,6 +64,9 @@ extern void pen_worker_pause(pen_worker *worker);
  * pen_worker_status_get says DOWN from then on. */
 extern void pen_worker_resume(pen_worker *worker);
 
+/* Something was asked of the destination beside the queue: look soon. */
+extern void pen_worker_nudge(pen_worker *worker);
+
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
 /* What people and scripts read: "streaming", "down", "starting", "stopped", "paused". */
 extern const char *pen_worker_state_name(pen_worker_state state);

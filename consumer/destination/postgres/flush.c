@@ -151,8 +151,6 @@ gather_truncate(postgres_destination *self, const penstock_event *event, pen_err
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	for (uint32_t i = 0; i < event->relation_count && status >= 0; i++)
 	{
-		if (pen_stored_has(&self->copies, event->relations[i], self->commit_lsn))
-			continue;
 		tables[count] = find_table(self, event->relations[i], error);
 		status = tables[count++] != NULL ? PENSTOCK_OK : error->status;
 	}
@@ -169,8 +167,6 @@ pen_postgres_gather(postgres_destination *self, const penstock_event *event, pen
 	pen_batch *batch = &self->batch;
 	pen_batch_table *table;
 
-	if (event->relation != NULL && pen_stored_has(&self->copies, event->relation, self->commit_lsn))
-		return PENSTOCK_OK;
 	if (pen_batch_is_full(batch, event) &&
 		(pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0))
 		return error->status;

@@ -19,6 +19,7 @@
 #include "pq/pq.h"
 
 #define SYNC_POLL_MS    50
+#define PARKED_POLL_MS  200 /* while a table is copied */
 #define CHUNK_BYTES_MAX ((size_t) 8 * 1024 * 1024)
 #define ROW_BYTES       64                    /* that a change takes besides its values */
 #define IDLE_SEND_BYTES ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
@@ -82,6 +83,7 @@ postgres_close(pen_destination *destination)
 {
 	postgres_destination *self = self_of(destination);
 
+	pen_parked_close(self);
 	log_counters(self);
 	pen_postgres_forget_targets(self);
 	pen_sets_free(&self->sets);
@@ -90,7 +92,6 @@ postgres_close(pen_destination *destination)
 	PQfinish(self->conn);
 	self->conn = NULL;
 	pen_row_free(&self->row);
-	pen_stored_copies_reset(&self->copies);
 	self->in_transaction = false;
 	self->has_deferrable = false;
 	self->commit_count = 0;
@@ -104,6 +105,7 @@ postgres_destroy(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	postgres_close(destination);
+	pen_parked_forget_requests(self);
 	pen_relation_unref(self->missing);
 	free(self->new_values);
 	free(self->old_values);
@@ -205,10 +207,11 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
-		pen_stored_load_copies(self->conn, source, lsn, &self->copies, error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
+	if (pen_parked_open(self, error) < 0)
+		return error->status;
 	*position = (pen_position){.applied_lsn = lsn, .durable_lsn = lsn};
 	return PENSTOCK_OK;
 }
@@ -396,6 +399,7 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 		self->stored_lsn = self->applied_lsn = self->durable_lsn = start_lsn;
 	}
 	self->gathered_lsn = self->stored_lsn;
+	self->in_source = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	report(self, position);
@@ -428,16 +432,31 @@ gather(postgres_destination *self, const penstock_event *event, pen_error *error
 	return send_gathered(self, error);
 }
 
+/* Between two source transactions: tables under copy, in a destination transaction of their own. */
+static penstock_status
+look_at_parked(postgres_destination *self, pen_error *error)
+{
+	if (!pen_parked_due(self))
+		return PENSTOCK_OK;
+	if ((is_gathering(self) && commit(self, self->gathered_lsn, error) < 0) ||
+		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0)
+		return error->status;
+	return commit(self, self->gathered_lsn, error);
+}
+
 static penstock_status
 finish_transaction(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
 	const pen_destination_config *config = self->base.config;
 
 	self->gathered_lsn = event->transaction->end_lsn;
+	self->in_source = false;
 	if (self->careful && is_gathering(self))
 		return commit(self, self->gathered_lsn, error) < 0
 				   ? error->status
 				   : pen_pipeline_drain(self->pipeline, error);
+	if (pen_parked_due(self))
+		return look_at_parked(self, error);
 	if (!is_gathering(self) ||
 		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
 		 pen_clock_ms() - self->began_ms < config->batch_ms))
@@ -468,12 +487,13 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 			self->transaction = *event->transaction;
 			self->commit_lsn = event->transaction->commit_lsn;
 			self->careful = self->commit_lsn <= self->careful_until;
+			self->in_source = true;
 			break;
 		case PENSTOCK_INSERT:
 		case PENSTOCK_UPDATE:
 		case PENSTOCK_DELETE:
 		case PENSTOCK_TRUNCATE:
-			status = gather(self, event, error);
+			status = pen_parked_filter(self, event, gather, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
@@ -540,6 +560,8 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	pen_expectation wal = {.check = check_wal, .context = self};
 	penstock_status status;
 
+	if (!self->in_source && look_at_parked(self, error) < 0)
+		return error->status;
 	if (self->commit_count > 0 && !is_gathering(self) &&
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
@@ -549,7 +571,9 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 			pen_pipeline_drain(self->pipeline, error) < 0)
 			return error->status;
 	}
-	*poll_ms = self->commit_count > 0 ? SYNC_POLL_MS : -1;
+	*poll_ms = self->commit_count > 0    ? SYNC_POLL_MS
+			   : pen_parked_active(self) ? PARKED_POLL_MS
+										 : -1;
 	status = send_while_idle(self, poll_ms, error);
 	report(self, position);
 	return look_at(self, status);

@@ -8,11 +8,11 @@
 #include "destination/postgres/batch.h"
 #include "destination/postgres/conflict.h"
 #include "destination/postgres/counters.h"
+#include "destination/postgres/parked.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
 #include "destination/postgres/sets.h"
 #include "destination/postgres/statement.h"
-#include "destination/postgres/stored.h"
 #include "event/lsn.h"
 
 #define COMMITS_MAX 4096 /* committed and not yet known to be flushed */
@@ -36,13 +36,15 @@ typedef struct postgres_destination
 	uint64_t stored_lsn;
 	uint64_t applied_lsn;
 	uint64_t durable_lsn;
-	uint64_t gathered_lsn;    /* end of the last source transaction in the open one */
-	uint64_t commit_lsn;      /* of the source transaction that is being applied */
-	pen_stored_copies copies; /* tables that are ahead of stored_lsn */
-	bool in_transaction;      /* a BEGIN was sent */
-	bool has_deferrable;      /* a table with a deferrable constraint was seen */
-	bool deferred;            /* in the open transaction they are checked at its end */
-	size_t batch_bytes;       /* in the open transaction, gathered or sent */
+	uint64_t gathered_lsn; /* end of the last source transaction in the open one */
+	uint64_t commit_lsn;   /* of the source transaction that is being applied */
+	bool in_source;        /* between BEGIN and COMMIT of a source transaction */
+	pen_parked *parked;    /* tables under copy; NULL: not open */
+	_Atomic(pen_parked_request *) requests;
+	bool in_transaction; /* a BEGIN was sent */
+	bool has_deferrable; /* a table with a deferrable constraint was seen */
+	bool deferred;       /* in the open transaction they are checked at its end */
+	size_t batch_bytes;  /* in the open transaction, gathered or sent */
 	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
 

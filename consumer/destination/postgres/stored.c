@@ -15,6 +15,7 @@
 /* What version 1 had, then what each later one added: the same statements create and migrate. */
 static const char *const create_sql =
 	"BEGIN;"
+	"SET LOCAL client_min_messages = warning;" /* of what is there already */
 	"SELECT pg_advisory_xact_lock(7310593858021290353);"
 	"CREATE SCHEMA IF NOT EXISTS penstock;"
 	"CREATE TABLE IF NOT EXISTS penstock.meta (version integer NOT NULL);"
@@ -382,8 +383,8 @@ pen_stored_table(pen_pipeline *pipeline, const pen_source_identity *source,
 /* ---- tables under copy ---- */
 
 /* By pen_copy_state. */
-static const char *const state_names[] = {"",          "creating", "copying",
-										  "appending", "copied",   "ready"};
+static const char *const state_names[] = {"",       "creating", "copying", "appending",
+										  "copied", "resync",   "ready"};
 
 static pen_copy_state
 state_of(const char *name)
@@ -451,6 +452,32 @@ pen_stored_complete(PGconn *conn, const pen_source_identity *source,
 }
 
 penstock_status
+pen_stored_recopy(pen_pipeline *pipeline, const pen_source_identity *source, const char *schema,
+				  const char *table, pen_error *error)
+{
+	const char *params[] = {source->slot, schema, table};
+
+	return pen_pipeline_send(pipeline,
+							 "INSERT INTO penstock.tables (slot, schema_name, table_name, "
+							 "source_oid, columns, state) VALUES ($1, $2, $3, 0, '', 'resync') ON "
+							 "CONFLICT (slot, schema_name, table_name) DO UPDATE SET state = "
+							 "'resync', lsn = NULL",
+							 3, params, NULL, error);
+}
+
+penstock_status
+pen_stored_ready(pen_pipeline *pipeline, const pen_source_identity *source, const char *schema,
+				 const char *table, pen_error *error)
+{
+	const char *params[] = {source->slot, schema, table};
+
+	return pen_pipeline_send(pipeline,
+							 "UPDATE penstock.tables SET state = 'ready' WHERE slot = $1 AND "
+							 "schema_name = $2 AND table_name = $3",
+							 3, params, NULL, error);
+}
+
+penstock_status
 pen_stored_unready(PGconn *conn, const pen_source_identity *source, pen_copy_recall each,
 				   pen_copy_place *place, pen_error *error)
 {
@@ -487,16 +514,12 @@ read_copy(pen_stored_copies *copies, const PGresult *result, int row, pen_error 
 {
 	struct pen_stored_copy *copy = &copies->copies[copies->count];
 
-	if (strcmp(PQgetvalue(result, row, 2), "ready") != 0)
-		return pen_error_set(error, PENSTOCK_E_REFUSED,
-							 "the copy of table %s.%s is not complete; run with --copy",
-							 PQgetvalue(result, row, 0), PQgetvalue(result, row, 1));
 	copies->count++;
 	copy->schema = strdup(PQgetvalue(result, row, 0));
 	copy->name = strdup(PQgetvalue(result, row, 1));
 	if (copy->schema == NULL || copy->name == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-	if (!pen_pq_parse_lsn(PQgetvalue(result, row, 3), &copy->lsn))
+	if (!pen_pq_parse_lsn(PQgetvalue(result, row, 2), &copy->lsn))
 		return pen_error_set(error, PENSTOCK_E_BUG, "unreadable LSN in penstock.tables");
 	if (copy->lsn > copies->max_lsn)
 		copies->max_lsn = copy->lsn;
@@ -515,8 +538,8 @@ pen_stored_load_copies(PGconn *conn, const pen_source_identity *source, uint64_t
 	pen_stored_copies_reset(copies);
 	pen_pq_format_lsn(lsn, position);
 	result = pen_pq_query(conn,
-						  "SELECT schema_name, table_name, state, lsn FROM penstock.tables "
-						  "WHERE slot = $1 AND (state <> 'ready' OR lsn > $2)",
+						  "SELECT schema_name, table_name, lsn FROM penstock.tables "
+						  "WHERE slot = $1 AND state = 'ready' AND lsn > $2",
 						  2, params, error);
 	if (result == NULL)
 		return pen_error_context(error, "could not read penstock.tables");
