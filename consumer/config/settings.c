@@ -32,7 +32,7 @@ const pen_setting pen_setting_table[] = {
 	 "for what is on its way to the destinations"},
 	{"table-memory-limit", PEN_SETTING_BYTES, AT(table_memory_limit), "0", 0, 1024 * GB, "BYTES",
 	 "for memory tables; 0: no limit"},
-	{"batch-bytes-max", PEN_SETTING_BYTES, AT(batch_bytes_max), "1MB", 0, GB, "BYTES",
+	{"batch-bytes-max", PEN_SETTING_BYTES, AT(batch_bytes_max), "8MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each"},
 	{"batch-rows-max", PEN_SETTING_NUMBER, AT(batch_rows_max), "100000", 1, INT32_MAX, "N",
 	 "the same in rows; also how many are sent in one go"},
