@@ -73,7 +73,7 @@ const pen_setting pen_setting_table[] = {
 	{"on-full", PEN_SETTING_CHOICE, AT_EACH(on_full), "hold", 0, 0, "hold|detach",
 	 "when that is full: the stream waits, or the destination needs a new copy",
 	 PEN_SCOPE_DESTINATION, on_full_words},
-	{"batch-bytes-max", PEN_SETTING_BYTES, AT_EACH(batch_bytes_max), "1MB", 0, GB, "BYTES",
+	{"batch-bytes-max", PEN_SETTING_BYTES, AT_EACH(batch_bytes_max), "8MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each",
 	 PEN_SCOPE_DESTINATION},
 	{"batch-rows-max", PEN_SETTING_NUMBER, AT_EACH(batch_rows_max), "100000", 1, INT32_MAX, "N",

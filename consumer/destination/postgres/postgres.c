@@ -21,7 +21,7 @@
 #define SYNC_POLL_MS    50
 #define PARKED_POLL_MS  200 /* while a table is copied */
 #define CHUNK_BYTES_MAX ((size_t) 8 * 1024 * 1024)
-#define ROW_BYTES       64                    /* that a change takes besides its values */
+#define ROW_BYTES       128                   /* that a change takes besides its values */
 #define IDLE_SEND_BYTES ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
 
 /* Every statement of ours finds its rows by the key: whatever the statistics are, or before there
@@ -345,10 +345,13 @@ send_gathered(postgres_destination *self, pen_error *error)
 											   : pen_postgres_flush_batch(self, error);
 }
 
-/* Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
- * there is no error to the server, which would commit the others. */
+/*
+ * Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
+ * there is no error to the server, which would commit the others. durable: the server is to flush
+ * at once, this and all before it, instead of when its WAL writer comes by.
+ */
 static penstock_status
-commit(postgres_destination *self, uint64_t lsn, pen_error *error)
+commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 {
 	pen_expectation committed = {.check = check_commit, .context = self, .lsn = lsn};
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
@@ -356,6 +359,8 @@ commit(postgres_destination *self, uint64_t lsn, pen_error *error)
 	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
 		(self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 ||
+		(durable && pen_pipeline_send(self->pipeline, "SET LOCAL synchronous_commit = local", 0,
+									  NULL, NULL, error) < 0) ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "COMMIT", 0, NULL, &committed, error) < 0 ||
 		pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
@@ -438,10 +443,10 @@ look_at_parked(postgres_destination *self, pen_error *error)
 {
 	if (!pen_parked_due(self))
 		return PENSTOCK_OK;
-	if ((is_gathering(self) && commit(self, self->gathered_lsn, error) < 0) ||
+	if ((is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0)
 		return error->status;
-	return commit(self, self->gathered_lsn, error);
+	return commit(self, self->gathered_lsn, false, error);
 }
 
 static penstock_status
@@ -452,7 +457,7 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 	self->gathered_lsn = event->transaction->end_lsn;
 	self->in_source = false;
 	if (self->careful && is_gathering(self))
-		return commit(self, self->gathered_lsn, error) < 0
+		return commit(self, self->gathered_lsn, false, error) < 0
 				   ? error->status
 				   : pen_pipeline_drain(self->pipeline, error);
 	if (pen_parked_due(self))
@@ -461,7 +466,7 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
 		 pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
-	return commit(self, self->gathered_lsn, error);
+	return commit(self, self->gathered_lsn, false, error);
 }
 
 /* A row was rejected: what was gathered with it comes again, and then each transaction alone, so
@@ -515,7 +520,7 @@ postgres_flush(pen_destination *destination, pen_position *position, pen_error *
 	penstock_status status = PENSTOCK_OK;
 
 	if (is_gathering(self))
-		status = commit(self, self->gathered_lsn, error);
+		status = commit(self, self->gathered_lsn, false, error);
 	if (status >= 0 && self->pipeline != NULL)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
@@ -530,7 +535,7 @@ postgres_advance(pen_destination *destination, uint64_t lsn, pen_position *posit
 	penstock_status status = PENSTOCK_OK;
 
 	if (lsn > self->stored_lsn)
-		status = commit(self, lsn, error);
+		status = commit(self, lsn, true, error);
 	if (status >= 0)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
