@@ -18,11 +18,13 @@
 #include "event/relation.h"
 #include "pq/pq.h"
 
-#define SYNC_POLL_MS    50
-#define PARKED_POLL_MS  200 /* while a table is copied */
-#define CHUNK_BYTES_MAX ((size_t) 8 * 1024 * 1024)
-#define ROW_BYTES       128                   /* that a change takes besides its values */
-#define IDLE_SEND_BYTES ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
+#define SYNC_POLL_MS     50
+#define PARKED_POLL_MS   200 /* while a table is copied */
+#define WAL_SHORT_HEADER 24  /* of a page of WAL */
+#define WAL_LONG_HEADER  40  /* of the first page of a segment */
+#define CHUNK_BYTES_MAX  ((size_t) 8 * 1024 * 1024)
+#define ROW_BYTES        128                   /* that a change takes besides its values */
+#define IDLE_SEND_BYTES  ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
 
 /* Every statement of ours finds its rows by the key: whatever the statistics are, or before there
  * are any, a nested loop over the key's index is right for a set, and planned once. */
@@ -198,6 +200,24 @@ pen_postgres_connect(const pen_destination_config *config, const pen_source_iden
 }
 
 static penstock_status
+read_wal_layout(postgres_destination *self, pen_error *error)
+{
+	PGresult *result = pen_pq_query(self->conn,
+									"SELECT setting FROM pg_catalog.pg_settings WHERE name IN "
+									"('wal_block_size', 'wal_segment_size') ORDER BY name",
+									0, NULL, error);
+
+	if (result == NULL)
+		return error->status;
+	self->wal_block_size = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	self->wal_segment_size = strtoull(PQgetvalue(result, 1, 0), NULL, 10);
+	PQclear(result);
+	return self->wal_block_size > 0 && self->wal_segment_size > 0
+			   ? PENSTOCK_OK
+			   : pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL layout");
+}
+
+static penstock_status
 open_progress(postgres_destination *self, const pen_source_identity *source, pen_position *position,
 			  pen_error *error)
 {
@@ -243,7 +263,8 @@ postgres_open(pen_destination *destination, const pen_source_identity *source,
 		return self->conn == NULL
 				   ? error->status
 				   : pen_error_context(error, "destination %s", self->base.config->name);
-	if (open_progress(self, source, position, error) < 0 || take_origin(self, source, error) < 0)
+	if (read_wal_layout(self, error) < 0 || open_progress(self, source, position, error) < 0 ||
+		take_origin(self, source, error) < 0)
 		return pen_error_context(error, "destination %s", self->base.config->name);
 	return PENSTOCK_OK;
 }
@@ -291,6 +312,21 @@ check_commit(const pen_expectation *expected, const PGresult *result, pen_error 
 	return PENSTOCK_OK;
 }
 
+/*
+ * The end of what is written, for a position at which the next record would begin: behind a page's
+ * header, which is not written before that record, the end is that of the page before. A segment's
+ * first page has the longer header.
+ */
+static uint64_t
+end_of_wal(const postgres_destination *self, uint64_t insert_lsn)
+{
+	if (insert_lsn % self->wal_segment_size == WAL_LONG_HEADER)
+		return insert_lsn - WAL_LONG_HEADER;
+	if (insert_lsn % self->wal_block_size == WAL_SHORT_HEADER)
+		return insert_lsn - WAL_SHORT_HEADER;
+	return insert_lsn;
+}
+
 /* insert and flush position, read after the commit of expected->lsn (0: only to look). */
 static penstock_status
 check_wal(const pen_expectation *expected, const PGresult *result, pen_error *error)
@@ -303,6 +339,7 @@ check_wal(const pen_expectation *expected, const PGresult *result, pen_error *er
 	if (PQntuples(result) != 1 || !pen_pq_parse_lsn(PQgetvalue(result, 0, 0), &inserted) ||
 		!pen_pq_parse_lsn(PQgetvalue(result, 0, 1), &flushed))
 		return pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL position");
+	inserted = end_of_wal(self, inserted);
 	if (expected->lsn != 0 && self->commit_count == COMMITS_MAX)
 		self->commits[(last + COMMITS_MAX - 1) % COMMITS_MAX] =
 			(pending_commit){expected->lsn, inserted};

@@ -59,6 +59,8 @@ typedef struct postgres_destination
 	pending_commit commits[COMMITS_MAX]; /* first..first+count: a ring */
 	size_t first_commit;
 	size_t commit_count;
+	uint64_t wal_block_size;
+	uint64_t wal_segment_size;
 	int64_t asked_ms; /* when we last looked how far it is flushed */
 
 	pen_row row;
