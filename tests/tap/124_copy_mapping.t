@@ -151,12 +151,11 @@ in_step('gone on');
 
 # ---- a table anew while the stream goes on ----
 
-my $following = start_penstock('run', '--config', $file, '--status-interval', '100ms');
-ok($following->wait_for_stderr(qr/streaming/), 'a run follows');
 $target->safe_psql('crm', q{UPDATE crm.people SET full_name = 'spoilt'; DELETE FROM crm.people WHERE id > 3000});
 $target->safe_psql('erp', 'DELETE FROM shop.users WHERE id > 3000');
-my ($code, $out, $err) = penstock('tables', 'resync', 'shop.users', '--slot', 's', '--state-dir', $state);
-is($code, 0, 'asked for a table anew') or diag($err);
+$target->safe_psql($_, q{UPDATE penstock.tables SET state = 'resync', lsn = NULL WHERE table_name IN ('people', 'users')}) for 'crm', 'erp';
+my $following = start_penstock('run', '--config', $file, '--status-interval', '100ms');
+ok($following->wait_for_stderr(qr/streaming/), 'a run follows');
 $source->safe_psql('postgres', $changes);
 ok($target->poll_query_until($_, q{SELECT bool_and(state = 'ready' AND lsn IS NOT NULL) FROM penstock.tables WHERE table_name IN ('people', 'users')}), "it is in step in $_")
   for @databases;
@@ -182,19 +181,21 @@ passes('appended', @append);
 same_query('crm', 'SELECT * FROM crm.log', q{SELECT id, kind FROM shop.events WHERE kind = 'k1'}, 'appended: events');
 same_query('erp', 'SELECT * FROM shop.events', 'SELECT * FROM shop.events', 'appended: all of them');
 begin_anew(q{INSERT INTO crm.log SELECT g, 'k1' FROM generate_series(1, 200, 4) g WHERE g <> 101});
-like(do { ($code, $out, $err) = penstock(@run, @append); $err },
+my ($code, $out, $err) = penstock(@run, @append);
+like($err,
 	qr/destination crm: table "crm"."log" cannot be appended to: it has 49 rows, and the source 50 up to the same number/, 'a row is missing');
 same_query('erp', 'SELECT * FROM shop.events', 'SELECT * FROM shop.events', 'the others have all');
 
 # ---- what is refused ----
 
+my $for_one = $mapping =~ s{\[table [^\[]*destination = (?:erp|dwh)\n+}{}gr;
 @databases = ('crm');
-write_ini($mapping);
+write_ini($for_one);
 begin_anew('DROP TABLE crm.people');
 refuses('a table that would have to be made differently', 2,
 	qr/destination crm: there is no table crm.people here, and --create-tables makes tables only as they are at the source, .* shop.users.*: create it yourself/,
 	@run, '--copy', '--create-tables');
-is($target->safe_psql('crm', q{SELECT to_regclass('crm.people') IS NULL AND NOT EXISTS (SELECT FROM penstock.progress)}), 't', 'nothing is begun');
+is($target->safe_psql('crm', q{SELECT to_regclass('crm.people') IS NULL AND NOT EXISTS (SELECT FROM penstock.tables)}), 't', 'nothing is begun');
 refuses('a table that is missing there', 2, qr/destination crm: there is no table "crm"."people" here/, @run, '--copy');
 $target->safe_psql('crm', 'CREATE TABLE crm.people(id int PRIMARY KEY, age int, mood text)');
 refuses('a column that is missing there', 2, qr/table "crm"."people" has no column "full_name" here \(of type pg_catalog.text at the source\)/, @run, '--copy');
