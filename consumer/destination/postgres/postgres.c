@@ -223,11 +223,15 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 {
 	uint64_t lsn = 0;
 
+	/* What the last session committed may not be flushed yet: the lock that is taken to read progress
+	 * is a commit too, and after it that is durable. */
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
+		pen_pq_execute(self->conn, "SET synchronous_commit = local", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
 		pen_stored_prepare_advance(self->conn, error) < 0 ||
+		pen_pq_execute(self->conn, "SET synchronous_commit = off", error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
