@@ -89,17 +89,23 @@ demo:
 demo-tools:
 	$(MAKE) -C tests/bench
 
-bench: bench-plugin
+bench: bench-plugin bench-apply bench-copy bench-memory
 
-# RUNS=9 runs each plugin nine times, WORKLOADS="W1 W4" are some of the four.
-bench-plugin:
+# RUNS=9 runs each of them nine times, WORKLOADS="W1 W4" are some of all, SYSTEMS="penstock builtin"
+# those to compare; SCALE=0.02 makes everything small, to see whether it works.
+run_bench = rm -f $(BUILD)/bench-$(1).tsv && PENSTOCK_BENCH_SCALE='$(or $(SCALE),1)' \
+	$(if $(SYSTEMS),PENSTOCK_BENCH_SYSTEMS='$(SYSTEMS)') SANDBOX_EXTRA='await replay' \
+	tests/sandbox.sh tests/bench/$(1).sh $(or $(RUNS),5) $(WORKLOADS) 3>$(BUILD)/bench-$(1).new && \
+	mv $(BUILD)/bench-$(1).new $(BUILD)/bench-$(1).tsv && echo && echo 'The figures: $(BUILD)/bench-$(1).tsv'
+
+bench-tools:
 	tests/setup.sh bench
 	@$(MAKE) -s all
 	@$(MAKE) -s -C tests/bench/floor
-	@rm -f $(BUILD)/bench-plugin.tsv
-	@tests/sandbox.sh tests/bench/plugin.sh $(or $(RUNS),5) $(WORKLOADS) 3>$(BUILD)/bench-plugin.new
-	@mv $(BUILD)/bench-plugin.new $(BUILD)/bench-plugin.tsv
-	@echo; echo 'The figures: $(BUILD)/bench-plugin.tsv'
+	@$(MAKE) -s -C tests/bench $(BUILD)/latency $(BUILD)/await $(BUILD)/replay
+
+bench-plugin bench-apply bench-copy bench-memory: bench-%: bench-tools
+	@$(call run_bench,$*)
 
 # Not noisy, and not time either: what callgrind counts.
 bench-instructions:
@@ -138,6 +144,9 @@ help:
 	@echo 'make consumer        only the consumer; make install-consumer installs it'
 	@echo 'make installcheck    the regression tests on a running server'
 	@echo 'make bench-plugin    decoding time, beside other plugins: WORKLOADS="W1 W2 W3 W4", RUNS=5'
+	@echo 'make bench-apply     from server to server, beside other systems: WORKLOADS="W1 latency", SCALE=0.02'
+	@echo 'make bench-copy      the initial copy, beside psql and the built-in one'
+	@echo 'make bench-memory    memory tables: from a capture, and through a slot'
 	@echo 'make bench-instructions  instructions a change, beside other plugins, by callgrind'
 	@echo 'make fuzz            random options and rows (SECONDS=60 SEED=)'
 	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
@@ -148,4 +157,4 @@ help:
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
 	check check-unit check-regress check-tap check-debezium matrix matrix-clients fuzz soak demo demo-tools \
-	bench bench-plugin bench-instructions bench-snapshot format check-format clean help
+	bench bench-tools bench-plugin bench-apply bench-copy bench-memory bench-instructions bench-snapshot format check-format clean help

@@ -3,17 +3,22 @@
 #define PEN_FOLLOWER_H
 
 #include <signal.h>
+#include <stdatomic.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "commands.h"
 #include "config/settings.h"
+#include "copy/copy.h"
 #include "decode/decode.h"
 #include "destination/kinds.h"
 #include "destination/worker.h"
+#include "guard.h"
 #include "progress/progress.h"
-#include "route/route.h"
+#include "route/mapping.h"
 #include "source/control.h"
 #include "source/stream.h"
+#include "store/statedir.h"
 #include "statistics.h"
 #include "transaction/transaction.h"
 
@@ -33,17 +38,31 @@ struct penstock
 	subscription *subscriptions;
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
-	int wake_fd; /* an eventfd: a worker's status has changed */
+	/* Called now and then while rows are copied; progress is NULL while nothing is. */
+	void (*on_copy)(void *context, const pen_copy_progress *progress);
+	void *on_copy_context;
+	_Atomic int wake_fd;    /* an eventfd: a worker's status has changed, or somebody asks */
+	atomic_bool woken;      /* it says so, and that has not been heard yet */
+	pen_commands *commands; /* of other threads; NULL: nobody asks */
+	pen_status next_status;
 
 	/* From open to close. */
+	pen_statedir *state;
 	pen_route *route;
 	pen_source_identity identity;
 	pen_timeline_switch *history;
 	int64_t keys[PEN_SETTINGS_DESTINATIONS_MAX]; /* advisory locks of the destinations */
 	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
+	pen_mapping *mappings[PEN_SETTINGS_DESTINATIONS_MAX];
+	pen_source_identity identities[PEN_SETTINGS_DESTINATIONS_MAX]; /* with its own fingerprint */
 	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
-	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];     /* takes part in the stream that runs */
-	bool refused[PEN_SETTINGS_DESTINATIONS_MAX]; /* told to stop: takes part in nothing more */
+	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];          /* takes part in the stream that runs */
+	bool refused[PEN_SETTINGS_DESTINATIONS_MAX];      /* told to stop: takes part in nothing more */
+	bool parked[PEN_SETTINGS_DESTINATIONS_MAX];       /* away, and fed on disk */
+	bool detached[PEN_SETTINGS_DESTINATIONS_MAX];     /* its spool was full: needs a new copy */
+	bool spool_failed[PEN_SETTINGS_DESTINATIONS_MAX]; /* said so */
+	int64_t absent_since_ms[PEN_SETTINGS_DESTINATIONS_MAX]; /* 0: it is not */
+	unsigned int resumed[PEN_SETTINGS_DESTINATIONS_MAX];    /* the opening that was told to go on */
 	size_t worker_count;
 	pen_control *control;
 	pen_stream *stream; /* NULL: not connected */
@@ -55,6 +74,7 @@ struct penstock
 	pen_memory_budget budget;
 	pen_progress progress;
 	pen_statistics statistics;
+	pen_guard guard;
 
 	unsigned int epoch; /* of the stream */
 	pen_backoff backoff;

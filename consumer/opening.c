@@ -8,11 +8,13 @@
 #include <sys/eventfd.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include <xxhash.h>
 
-#include "follower.h"
 #include "event/lsn.h"
 #include "pq/pq.h"
 #include "receiver.h"
+#include "survey.h"
+#include "wanted.h"
 
 #define RETRY_FIRST_MS     200
 #define RETRY_MAX_MS       15000
@@ -41,38 +43,81 @@ pipeline_bytes(const pen_settings *settings)
 	return share < PIPELINE_BYTES_MAX ? share : PIPELINE_BYTES_MAX;
 }
 
+/* What waits for a destination. Only one that keeps its own position can be fed from disk: it can
+ * tell what it has. A quarter of the memory is for one that is behind; the others need some too. */
+static pen_feed *
+new_feed(penstock *p, const pen_named_destination *named, const pen_destination_kind *kind)
+{
+	pen_feed_options options = {
+		.spool = {.bytes_max = (uint64_t) named->options.spool_bytes_max,
+				  .wake = pen_receiver_wake,
+				  .wake_context = p},
+		.queue_bytes_max = (size_t) p->settings.memory_limit / 4,
+	};
+	char *directory = NULL;
+	char name[80];
+	pen_feed *feed;
+
+	if (kind->keeps_position && options.spool.bytes_max > 0 && pen_statedir_path(p->state) != NULL)
+	{
+		snprintf(name, sizeof(name), "spool/%.64s", named->name);
+		directory = pen_statedir_make(p->state, name, &p->error);
+		if (directory == NULL)
+			return NULL;
+	}
+	options.spool.directory = directory;
+	feed = pen_feed_new(&options, &p->error);
+	if (feed == NULL)
+		pen_error_context(&p->error, "destination %s", named->name);
+	free(directory);
+	return feed;
+}
+
 static penstock_status
 add_worker(penstock *p, size_t n)
 {
-	const pen_named_uri *named = &p->settings.destinations[n];
+	const pen_named_destination *named = &p->settings.destinations[n];
+	const pen_destination_options *options = &named->options;
 	const pen_destination_kind *kind = pen_destination_find(named->uri);
 	pen_destination *destination;
+	pen_feed *feed;
 
 	if (kind == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
 							 "destination %s: unknown kind of URI \"%.*s…\"; memory:, stdout: and "
 							 "postgresql:// are known",
 							 named->name, (int) strcspn(named->uri, ":/@"), named->uri);
+	p->mappings[n] = pen_mapping_new(p->route, options->tables, named->name, p->settings.rules,
+									 p->settings.rule_count, &p->error);
+	if (p->mappings[n] == NULL)
+		return p->error.status;
 	p->keys[n] = random_key();
 	p->configs[n] = (pen_destination_config){
 		.name = named->name,
 		.uri = named->uri,
-		.route = p->route,
+		.mapping = p->mappings[n],
 		.log = &p->log,
 		.advisory_key = p->keys[n],
 		.pipeline_bytes_max = pipeline_bytes(&p->settings),
-		.batch_bytes_max = (size_t) p->settings.batch_bytes_max,
-		.batch_rows_max = (size_t) p->settings.batch_rows_max,
-		.batch_ms = (int) p->settings.batch_ms,
+		.batch_bytes_max = (size_t) options->batch_bytes_max,
+		.batch_rows_max = (size_t) options->batch_rows_max,
+		.batch_ms = (int) options->batch_ms,
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
-		.connect_timeout_ms = (int) p->settings.connect_timeout_ms,
-		.allow_triggers = p->settings.allow_triggers != 0,
-		.on_conflict = p->settings.on_conflict,
+		.connect_timeout_ms = (int) options->connect_timeout_ms,
+		.allow_triggers = options->allow_triggers != 0,
+		.on_conflict = (pen_conflict_policy) options->on_conflict,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)
 		return p->error.status;
-	p->workers[n] = pen_worker_new(destination, &p->identity, &p->log, pen_receiver_wake, p);
+	feed = new_feed(p, named, kind);
+	if (feed == NULL)
+	{
+		kind->destroy(destination);
+		return p->error.status;
+	}
+	p->workers[n] =
+		pen_worker_new(destination, feed, &p->identities[n], &p->log, pen_receiver_wake, p);
 	if (p->workers[n] == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	p->worker_count++;
@@ -91,8 +136,17 @@ check_kinds(penstock *p)
 		const pen_destination_kind *kind = pen_worker_destination(p->workers[i])->kind;
 
 		keeps_position = keeps_position || kind->keeps_position;
+		if (p->settings.two_phase && !kind->prepares)
+			return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+								 "destination %s cannot take prepared transactions; run without "
+								 "--two-phase, and they come at their commit",
+								 p->configs[i].name);
 		memory = memory || kind == &pen_destination_memory;
 	}
+	if (p->settings.two_phase && p->subscription_count > 0)
+		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
+							 "callbacks cannot take prepared transactions; without two-phase they "
+							 "come at their commit");
 	if (keeps_position && p->settings.slot == NULL)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_CONFIG,
@@ -105,40 +159,69 @@ check_kinds(penstock *p)
 	return PENSTOCK_OK;
 }
 
-static penstock_status
-create_parts(penstock *p)
+penstock_status
+pen_receiver_create_parts(penstock *p)
 {
-	p->route = pen_route_new(p->settings.tables, &p->error);
+	p->route = pen_route_new(p->settings.each.tables, &p->error);
 	if (p->route == NULL)
 		return p->error.status;
+	p->state = pen_statedir_open(p->settings.state_dir, p->settings.slot, &p->error);
+	if (p->state == NULL)
+		return p->error.status;
 	p->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	p->woken = false;
 	p->decoder = pen_decoder_new();
 	p->assembler = pen_assembler_new(p->route);
 	if (p->wake_fd < 0 || p->decoder == NULL || p->assembler == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory or file descriptors");
+	pen_decoder_defer_streams(p->decoder);
+	pen_assembler_limit(p->assembler, p->state, (size_t) p->settings.memory_limit / 4);
 	for (size_t i = 0; i < p->settings.destination_count; i++)
 	{
 		if (add_worker(p, i) < 0)
 			return p->error.status;
 	}
+	p->identity.advisory_key = random_key();
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);
-	return check_kinds(p);
+	return PENSTOCK_OK;
 }
 
-/* Databases first (afresh false), later those that load everything. */
+/*
+ * Databases first (afresh false), later those that load everything. One that is down
+ * does not keep the others waiting; but where nobody is up, there is nothing to begin.
+ */
 static penstock_status
 open_destinations(penstock *p, bool afresh)
 {
+	pen_error first = {0};
+	size_t open = 0;
+
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
+		pen_error down;
+		bool up;
+
 		if (pen_worker_destination(p->workers[i])->kind->loads_afresh != afresh)
 			continue;
-		if (pen_worker_open(p->workers[i], &p->error) < 0 ||
-			pen_worker_run(p->workers[i], &p->error) < 0)
+		pen_error_clear(&down);
+		/* One whose copy has failed is told so by what was pushed to it. */
+		up = p->refused[i] || pen_worker_open(p->workers[i], &down) >= 0;
+		if (!up && (down.status != PENSTOCK_E_RETRY || p->worker_count == 1))
+		{
+			p->error = down;
+			return down.status;
+		}
+		if (!up && first.status >= 0)
+			first = down;
+		open += up;
+		if (pen_worker_run(p->workers[i], up ? NULL : &down, &p->error) < 0)
 			return p->error.status;
 	}
-	return PENSTOCK_OK;
+	if (open > 0 || first.status >= 0)
+		return PENSTOCK_OK;
+	p->error = first;
+	return first.status;
 }
 
 /* ---- the source ---- */
@@ -146,7 +229,7 @@ open_destinations(penstock *p, bool afresh)
 static penstock_status
 connect_source(penstock *p)
 {
-	int timeout_ms = (int) p->settings.connect_timeout_ms;
+	int timeout_ms = (int) p->settings.each.connect_timeout_ms;
 
 	if (p->control == NULL)
 		p->control =
@@ -155,6 +238,18 @@ connect_source(penstock *p)
 		return p->error.status;
 	p->stream = pen_stream_open(p->settings.source, timeout_ms, &p->error);
 	return p->stream != NULL ? PENSTOCK_OK : p->error.status;
+}
+
+/* What is filtered by the plugin is filtered too. */
+static void
+take_origin(penstock *p, char fingerprint[17])
+{
+	char text[64];
+
+	if (p->settings.origin == PEN_ORIGIN_ANY)
+		return;
+	snprintf(text, sizeof(text), "%s origin=none", fingerprint);
+	snprintf(fingerprint, 17, "%016llx", (unsigned long long) XXH64(text, strlen(text), 0));
 }
 
 static penstock_status
@@ -171,10 +266,17 @@ learn_identity(penstock *p)
 	identity->timeline = system->timeline;
 	identity->conninfo = p->settings.source;
 	identity->slot = p->settings.slot;
-	identity->connect_timeout_ms = (int) p->settings.connect_timeout_ms;
+	identity->connect_timeout_ms = (int) p->settings.each.connect_timeout_ms;
 	identity->sibling_keys = p->keys;
 	identity->sibling_count = p->worker_count;
 	pen_route_fingerprint(p->route, identity->fingerprint);
+	take_origin(p, identity->fingerprint);
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		p->identities[i] = *identity;
+		pen_mapping_fingerprint(p->mappings[i], p->identities[i].fingerprint);
+		take_origin(p, p->identities[i].fingerprint);
+	}
 	return PENSTOCK_OK;
 }
 
@@ -227,6 +329,16 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
 							 "source: slot \"%s\" is of database \"%s\", but this is \"%s\"",
 							 p->slot, info->database, p->identity.database);
+	if (info->two_phase != (p->settings.two_phase != 0))
+		return pen_error_set(
+			&p->error, PENSTOCK_E_CONFIG,
+			info->two_phase
+				? "source: slot \"%s\" was created for prepared transactions, of which some may be "
+				  "under way: run with --two-phase"
+				: "source: slot \"%s\" was not created for prepared transactions: run without "
+				  "--two-phase, or drop it, create it with --two-phase, and bring the "
+				  "destinations in step",
+			p->slot);
 	if (strcmp(info->wal_status, "lost") == 0)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_REFUSED,
@@ -236,9 +348,17 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 	return PENSTOCK_OK;
 }
 
-/* Make sure that the slot is there and ours: permanent by name, or a new temporary one. */
 static penstock_status
-provide_slot(penstock *p)
+create_slot(penstock *p)
+{
+	const pen_stream_slot slot = {
+		.name = p->slot, .temporary = p->temporary, .two_phase = p->settings.two_phase != 0};
+
+	return pen_stream_create_slot(p->stream, &slot, NULL, &p->error);
+}
+
+penstock_status
+pen_receiver_provide_slot(penstock *p, bool stored)
 {
 	pen_slot_info info;
 
@@ -247,7 +367,7 @@ provide_slot(penstock *p)
 	{
 		snprintf(p->slot, sizeof(p->slot), "penstock_%d_%08x", (int) getpid(),
 				 (unsigned int) random_key());
-		return pen_stream_create_slot(p->stream, p->slot, true, NULL, &p->error);
+		return create_slot(p);
 	}
 	if (snprintf(p->slot, sizeof(p->slot), "%s", p->settings.slot) >= (int) sizeof(p->slot))
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG,
@@ -256,25 +376,25 @@ provide_slot(penstock *p)
 		return p->error.status;
 	if (info.exists)
 		return check_existing_slot(p, &info);
-	if (any_stored(p))
+	if (stored)
 		return pen_error_set(
 			&p->error, PENSTOCK_E_REFUSED,
 			"source: slot \"%s\" does not exist, but a destination has progress for it: "
 			"what was committed since then is lost to a new slot; bring the tables in step, "
 			"then DELETE FROM penstock.progress WHERE slot = '%s' at the destinations",
 			p->slot, p->slot);
-	if (!p->settings.create_slot || p->epoch > 0)
+	if ((!p->settings.create_slot && !p->settings.copy) || p->epoch > 0)
 		return pen_error_set(
 			&p->error, p->epoch > 0 ? PENSTOCK_E_REFUSED : PENSTOCK_E_CONFIG,
 			"source: slot \"%s\" does not exist; create it with penstock slot create, or "
-			"run with --create-slot",
+			"run with --create-slot, or --copy for the rows that exist, too",
 			p->slot);
-	return pen_stream_create_slot(p->stream, p->slot, false, NULL, &p->error);
+	return create_slot(p);
 }
 
 /* ---- the stream ---- */
 
-/* The lowest position that all destinations have, or 0. */
+/* The lowest position that all destinations have which may take part, or 0. */
 static uint64_t
 lowest_position(penstock *p)
 {
@@ -283,40 +403,74 @@ lowest_position(penstock *p)
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		pen_worker_status status;
+		uint64_t lsn = pen_survey_resume_lsn(p, i);
 
 		pen_worker_status_get(p->workers[i], &status);
-		if (status.state != PEN_WORKER_STOPPED && status.position.durable_lsn < lowest)
-			lowest = status.position.durable_lsn;
+		if (((status.state != PEN_WORKER_STOPPED && status.state != PEN_WORKER_PAUSED) ||
+			 p->parked[i]) &&
+			lsn < lowest)
+			lowest = lsn;
 	}
 	return p->temporary || p->subscription_count > 0 || lowest == UINT64_MAX ? 0 : lowest;
 }
 
-/* Each destination's stored position against the slot's, before the first feedback. */
+/* One that cannot go on stops alone. */
+static penstock_status
+refuse_worker(penstock *p, size_t i, const pen_error *refusal)
+{
+	p->refused[i] = true;
+	if (pen_worker_push_refusal(p->workers[i], refusal) < 0)
+		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+	return PENSTOCK_OK;
+}
+
+/* One that is down is looked at when it is open again: it may have lost what it had. */
+static bool
+fits_slot(penstock *p, size_t i, const pen_worker_status *status, uint64_t confirmed_lsn,
+		  uint64_t current_lsn)
+{
+	return status->state == PEN_WORKER_DOWN || status->state == PEN_WORKER_PAUSED ||
+		   !pen_worker_destination(p->workers[i])->kind->keeps_position ||
+		   pen_progress_check_slot(p->configs[i].name, p->slot, pen_survey_resume_lsn(p, i),
+								   confirmed_lsn, current_lsn, &p->error) >= 0;
+}
+
+/* Each destination's stored position against the slot's, before the first feedback. At the start,
+ * where none is left, that is the error of all. */
 static penstock_status
 check_positions(penstock *p, uint64_t confirmed_lsn, uint64_t current_lsn)
 {
+	pen_error *refusals = calloc(p->worker_count + 1, sizeof(*refusals));
+	size_t first = p->worker_count;
+	size_t left = 0;
+
+	if (refusals == NULL)
+		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		/* One that is down is looked at when it is open again: it may have lost what it had. */
-		if (status.state == PEN_WORKER_STOPPED || status.state == PEN_WORKER_DOWN ||
-			p->refused[i] || !pen_worker_destination(p->workers[i])->kind->keeps_position)
+		if (status.state == PEN_WORKER_STOPPED || p->refused[i])
 			continue;
-		if (pen_progress_check_slot(p->configs[i].name, p->slot, status.position.durable_lsn,
-									confirmed_lsn, current_lsn, &p->error) < 0)
+		if (fits_slot(p, i, &status, confirmed_lsn, current_lsn))
+			left++;
+		else
 		{
-			if (p->epoch == 0)
-				return p->error.status;
-			/* The others go on. */
-			p->refused[i] = true;
-			if (pen_worker_push_refusal(p->workers[i], &p->error) < 0)
-				return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
-			pen_error_clear(&p->error);
+			refusals[i] = p->error;
+			first = first < i ? first : i;
 		}
 	}
-	return PENSTOCK_OK;
+	pen_error_clear(&p->error);
+	if (p->epoch == 0 && left == 0 && first < p->worker_count)
+		p->error = refusals[first];
+	for (size_t i = 0; i < p->worker_count && p->error.status >= 0; i++)
+	{
+		if (refusals[i].status < 0)
+			(void) refuse_worker(p, i, &refusals[i]);
+	}
+	free(refusals);
+	return p->error.status;
 }
 
 static penstock_status
@@ -325,13 +479,9 @@ push_start(penstock *p, uint64_t start_lsn)
 	p->epoch++;
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
-		pen_worker_status status;
-
-		pen_worker_status_get(p->workers[i], &status);
-		p->fed[i] = !p->refused[i] &&
-					(status.state == PEN_WORKER_READY || status.state == PEN_WORKER_STREAMING);
-		if (p->fed[i] && pen_worker_push_start(p->workers[i], p->epoch, start_lsn) < 0)
-			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+		p->fed[i] = pen_survey_is_fed(p, i);
+		if (p->fed[i] && pen_worker_push_start(p->workers[i], p->epoch, start_lsn, &p->error) < 0)
+			return p->error.status;
 	}
 	return PENSTOCK_OK;
 }
@@ -341,6 +491,7 @@ forget_stream(penstock *p, uint64_t start_lsn)
 {
 	pen_decoder_reset(p->decoder);
 	pen_assembler_reset(p->assembler);
+	pen_assembler_start(p->assembler, start_lsn);
 	pen_statistics_forget_relations(&p->statistics);
 	if (p->called_lsn != 0 && start_lsn > p->called_lsn && p->subscription_count > 0)
 		pen_log_write(&p->log, PENSTOCK_LOG_WARNING, "source",
@@ -361,10 +512,12 @@ pen_receiver_begin_stream(penstock *p)
 	pen_slot_info info;
 	bool connected = p->stream != NULL;
 
-	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 || provide_slot(p) < 0))
+	if (!connected && (connect_source(p) < 0 || check_identity(p) < 0 ||
+					   pen_receiver_provide_slot(p, any_stored(p)) < 0))
 		return p->error.status;
+	pen_survey_check_spools(p);
 	from = lowest_position(p);
-	if (pen_stream_start(p->stream, p->slot, from, &p->error) < 0 ||
+	if (pen_wanted_start(p, from) < 0 ||
 		pen_control_slot(p->control, p->slot, &info, &p->error) < 0 ||
 		pen_control_current_lsn(p->control, &current, &p->error) < 0)
 		return p->error.status;
@@ -439,14 +592,23 @@ find_target(penstock *p)
 penstock_status
 pen_receiver_open(penstock *p)
 {
+	penstock_status status;
+
 	if (p->route != NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "already open");
 	if (pen_settings_check(&p->settings, p->subscription_count == 0, &p->error) < 0 ||
-		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 || create_parts(p) < 0)
+		pen_pq_check_conninfo(p->settings.source, "source", &p->error) < 0 ||
+		pen_receiver_create_parts(p) < 0 || check_kinds(p) < 0)
 		return p->error.status;
-	p->identity.advisory_key = random_key();
-	if (connect_source(p) < 0 || learn_identity(p) < 0 || open_destinations(p, false) < 0 ||
-		find_target(p) < 0 || provide_slot(p) < 0 || open_destinations(p, true) < 0)
+	if (connect_source(p) < 0 || learn_identity(p) < 0 || pen_wanted_check(p) < 0)
+		return p->error.status;
+	status = pen_receiver_copy(p);
+	if (status != PENSTOCK_OK)
+		return status;
+	if (p->stream == NULL && (connect_source(p) < 0 || check_identity(p) < 0))
+		return p->error.status;
+	if (open_destinations(p, false) < 0 || find_target(p) < 0 ||
+		pen_receiver_provide_slot(p, any_stored(p)) < 0 || open_destinations(p, true) < 0)
 		return p->error.status;
 	if (begin_first_stream(p) < 0)
 		return p->error.status;
@@ -464,12 +626,18 @@ pen_receiver_close(penstock *p)
 	for (size_t i = 0; i < p->worker_count; i++)
 		pen_worker_free(p->workers[i]);
 	p->worker_count = 0;
+	for (size_t i = 0; i < PEN_SETTINGS_DESTINATIONS_MAX; i++)
+	{
+		pen_mapping_free(p->mappings[i]);
+		p->mappings[i] = NULL;
+	}
 	pen_stream_close(p->stream);
 	pen_control_close(p->control);
 	pen_assembler_free(p->assembler);
 	pen_decoder_free(p->decoder);
 	pen_route_free(p->route);
 	pen_statistics_reset(&p->statistics);
+	pen_statedir_close(p->state);
 	free(p->history);
 	if (p->wake_fd >= 0)
 		close(p->wake_fd);
@@ -478,6 +646,7 @@ pen_receiver_close(penstock *p)
 	p->assembler = NULL;
 	p->decoder = NULL;
 	p->route = NULL;
+	p->state = NULL;
 	p->history = NULL;
 	p->wake_fd = -1;
 }

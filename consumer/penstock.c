@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/file.h"
 #include "destination/memory/memory.h"
 #include "follower.h"
 #include "receiver.h"
+#include "steering.h"
 
 penstock *
 penstock_new(void)
@@ -35,6 +37,8 @@ penstock_free(penstock *p)
 	for (size_t i = 0; i < p->subscription_count; i++)
 		pen_route_free(p->subscriptions[i].route);
 	free(p->subscriptions);
+	pen_commands_free(p->commands);
+	pen_status_reset(&p->next_status);
 	pen_settings_reset(&p->settings);
 	free(p);
 }
@@ -51,11 +55,24 @@ penstock_error(const penstock *p)
 	return p->error.text;
 }
 
+/* Of a file there may be many problems; the error has room for one. */
+static void
+log_problem(void *context, penstock_log_level level, const char *text)
+{
+	const penstock *p = context;
+
+	pen_log_write(&p->log, level, "config", "%s", text);
+}
+
 penstock_status
 penstock_set(penstock *p, const char *name, const char *value)
 {
+	const pen_setting *setting = pen_setting_find(name);
+
 	pen_error_clear(&p->error);
-	return pen_settings_set(&p->settings, name, value, &p->error);
+	if (setting != NULL && setting->type == PEN_SETTING_FILE)
+		return pen_file_load(&p->settings, value, log_problem, p, &p->error);
+	return pen_settings_set(&p->settings, name, value, PEN_FROM_CALLER, &p->error);
 }
 
 void
@@ -113,6 +130,20 @@ penstock_stop(penstock *p)
 {
 	p->stop_requested = 1;
 	pen_receiver_wake(p);
+}
+
+penstock_status
+penstock_pause(penstock *p, const char *destination)
+{
+	pen_error_clear(&p->error);
+	return pen_steering_pause(p, destination);
+}
+
+penstock_status
+penstock_resume(penstock *p, const char *destination)
+{
+	pen_error_clear(&p->error);
+	return pen_steering_resume(p, destination);
 }
 
 penstock_snapshot *

@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "follower.h"
+#include "steering.h"
+#include "survey.h"
 
 #define RESTART_MS      5000 /* to end a stream in order before beginning anew */
 #define ASK_MS          100 /* between asking the source how far it is, while waiting for `until` */
@@ -22,7 +23,10 @@ pen_receiver_wake(void *follower)
 	penstock *p = follower;
 	uint64_t one = 1;
 
-	if (p->wake_fd >= 0 && write(p->wake_fd, &one, sizeof(one)) < 0)
+	/* Once until it is heard: workers call after every transaction. */
+	if (p->wake_fd < 0 || atomic_exchange(&p->woken, true))
+		return;
+	if (write(p->wake_fd, &one, sizeof(one)) < 0)
 	{
 		/* The counter is full: a wake-up is pending already. */
 	}
@@ -42,91 +46,35 @@ wait_for_work(penstock *p, bool read_stream, int timeout_ms)
 		fds[1].events = (short) ((read_stream ? POLLIN : 0) | (want_write ? POLLOUT : 0));
 		count = fds[1].events != 0 ? 2 : 1;
 	}
-	if (poll(fds, count, timeout_ms) > 0 && (fds[0].revents & POLLIN) != 0 &&
-		read(p->wake_fd, &ignored, sizeof(ignored)) < 0)
+	if (poll(fds, count, timeout_ms) <= 0 || (fds[0].revents & POLLIN) == 0)
 		return;
+	if (read(p->wake_fd, &ignored, sizeof(ignored)) < 0)
+		return;
+	/* Whoever calls from here on is heard by the next poll; what was said before is looked at in the
+	 * step that follows. */
+	atomic_store(&p->woken, false);
 }
 
 /* ---- the workers ---- */
 
-typedef struct survey
+/* No destination's spool holds something back? */
+static bool
+room_on_disk(penstock *p)
 {
-	size_t streaming; /* fed and well */
-	size_t stopped;
-	bool wants_stream; /* one is open again and waits for a stream to begin */
-	bool loading;      /* one that loads everything does not take part now */
-	bool settled;      /* all that are fed have everything durably */
-	bool waits;        /* one is down */
-	pen_error stopped_error;
-} survey;
-
-/*
- * Open again, and not part of the stream. What has loaded everything up to its position can join
- * where the stream is, if that is not behind it; others need the stream to begin anew.
- */
-static void
-look_at_ready(penstock *p, size_t i, const pen_worker_status *status, survey *found)
-{
-	bool afresh = pen_worker_destination(p->workers[i])->kind->loads_afresh;
-
-	p->fed[i] = false;
-	found->loading = found->loading || afresh;
-	if (!afresh || p->stream == NULL || p->delivered_lsn > status->position.applied_lsn)
-		found->wants_stream = true;
-	else if (!pen_assembler_in_transaction(p->assembler))
-		p->fed[i] = pen_worker_push_start(p->workers[i], ++p->epoch, p->delivered_lsn) >= 0;
-}
-
-static void
-look_at_worker(penstock *p, size_t i, survey *found)
-{
-	bool afresh = pen_worker_destination(p->workers[i])->kind->loads_afresh;
-	pen_worker_status status;
-
-	pen_worker_status_get(p->workers[i], &status);
-	switch (status.state)
-	{
-		case PEN_WORKER_STREAMING:
-			found->streaming += p->fed[i];
-			break;
-		case PEN_WORKER_READY:
-			found->streaming += p->fed[i];
-			found->settled = false;
-			if (!p->refused[i] && (!p->fed[i] || status.wants_epoch > p->epoch))
-				look_at_ready(p, i, &status, found);
-			break;
-		case PEN_WORKER_DOWN:
-			p->fed[i] = false;
-			found->waits = true;
-			found->loading = found->loading || afresh;
-			break;
-		case PEN_WORKER_STOPPED:
-			p->fed[i] = false;
-			if (found->stopped++ == 0)
-				found->stopped_error = status.error;
-			if (afresh)
-				pen_progress_release(&p->progress, i);
-			return;
-	}
-	pen_progress_durable(&p->progress, i, status.position.durable_lsn);
-	if (p->fed[i] && (!status.drained || status.position.durable_lsn < p->delivered_lsn))
-		found->settled = false;
-}
-
-static void
-look_at_workers(penstock *p, survey *found)
-{
-	memset(found, 0, sizeof(*found));
-	found->settled = true;
 	for (size_t i = 0; i < p->worker_count; i++)
-		look_at_worker(p, i, found);
+	{
+		if (p->fed[i] && pen_feed_is_full(pen_worker_feed(p->workers[i])))
+			return false;
+	}
+	return true;
 }
 
 static bool
 room(penstock *p)
 {
 	return atomic_load_explicit(&p->budget.used, memory_order_relaxed) <
-		   (size_t) p->settings.memory_limit / 2;
+			   (size_t) p->settings.memory_limit / 2 &&
+		   room_on_disk(p);
 }
 
 static penstock_status
@@ -138,8 +86,9 @@ push_advance(penstock *p, int64_t now)
 		return PENSTOCK_OK;
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
-		if (p->fed[i] && pen_worker_push_advance(p->workers[i], p->delivered_lsn) < 0)
-			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+		if (p->fed[i] &&
+			pen_feed_advance(pen_worker_feed(p->workers[i]), p->delivered_lsn, &p->error) < 0)
+			return p->error.status;
 	}
 	p->advanced_lsn = p->delivered_lsn;
 	p->advanced_ms = now;
@@ -170,7 +119,7 @@ give_feedback(penstock *p, int64_t now, bool at_once)
 static penstock_status
 call_back(penstock *p, const penstock_event *event)
 {
-	bool bounds = event->kind == PENSTOCK_BEGIN || event->kind == PENSTOCK_COMMIT;
+	bool bounds = event->kind == PENSTOCK_BEGIN || event->kind >= PENSTOCK_COMMIT;
 
 	if (event->kind == PENSTOCK_BEGIN)
 		p->skipping_callbacks = event->transaction->commit_lsn < p->called_lsn;
@@ -203,10 +152,10 @@ deliver(penstock *p, pen_chunk *chunk)
 		if (call_back(p, &chunk->events[i]) < 0)
 			return p->error.status;
 	}
-	for (size_t i = 0; i < p->worker_count; i++)
+	for (size_t i = 0; i < p->worker_count && chunk->count > 0; i++)
 	{
-		if (p->fed[i] && pen_worker_push_chunk(p->workers[i], chunk) < 0)
-			return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+		if (p->fed[i] && pen_feed_chunk(pen_worker_feed(p->workers[i]), chunk, &p->error) < 0)
+			return p->error.status;
 	}
 	if (!pen_assembler_in_transaction(p->assembler) &&
 		pen_assembler_end_lsn(p->assembler) > p->delivered_lsn)
@@ -250,6 +199,21 @@ take_data(penstock *p, pen_stream_message *message)
 	return status;
 }
 
+/* A piece of a transaction that came in parts and has committed. */
+static penstock_status
+take_pending(penstock *p)
+{
+	pen_chunk *chunk = pen_assembler_next(p->assembler, p->decoder, &p->error);
+	penstock_status status;
+
+	if (chunk == NULL)
+		return pen_error_context(&p->error, "source: slot \"%s\"", p->slot);
+	pen_chunk_seal(chunk, &p->budget);
+	status = deliver(p, chunk);
+	pen_chunk_unref(chunk);
+	return status;
+}
+
 static penstock_status
 take_keepalive(penstock *p, const pen_stream_message *message)
 {
@@ -257,6 +221,18 @@ take_keepalive(penstock *p, const pen_stream_message *message)
 	if (!pen_assembler_in_transaction(p->assembler) && message->wal_end > p->delivered_lsn)
 		p->delivered_lsn = message->wal_end;
 	return PENSTOCK_OK;
+}
+
+/* What has arrived, or PENSTOCK_AGAIN. */
+static penstock_status
+take_next(penstock *p)
+{
+	pen_stream_message message;
+	penstock_status status = pen_stream_receive(p->stream, &message, &p->error);
+
+	if (status != PENSTOCK_OK)
+		return status;
+	return message.kind == PEN_STREAM_DATA ? take_data(p, &message) : take_keepalive(p, &message);
 }
 
 /* A stream may begin behind what `until` names: then nothing need arrive. */
@@ -270,7 +246,7 @@ look_at_target(penstock *p)
 
 /* Is there anybody to receive for, and anything that we still want? */
 static bool
-may_receive(penstock *p, const survey *found)
+may_receive(penstock *p, const pen_survey *found)
 {
 	bool in_transaction = pen_assembler_in_transaction(p->assembler);
 
@@ -278,27 +254,23 @@ may_receive(penstock *p, const survey *found)
 		return false;
 	/* While tables load, do not get ahead of them for nothing, and with a temporary slot not at all:
 	 * it could not go back. */
-	if (found->loading && (p->temporary || found->streaming == 0))
+	if (found->loading && (p->temporary || found->streaming + found->spooling == 0))
 		return room(p) && in_transaction;
-	return room(p) && (found->streaming > 0 || p->subscription_count > 0);
+	return room(p) && (found->streaming + found->spooling > 0 || p->subscription_count > 0);
 }
 
 /* PENSTOCK_OK: took something; PENSTOCK_AGAIN: there was nothing. */
 static penstock_status
-receive(penstock *p, const survey *found)
+receive(penstock *p, const pen_survey *found)
 {
 	penstock_status status = PENSTOCK_AGAIN;
 
 	for (int i = 0; i < MESSAGES_A_STEP && may_receive(p, found); i++)
 	{
-		pen_stream_message message;
-		penstock_status got = pen_stream_receive(p->stream, &message, &p->error);
+		penstock_status got = pen_assembler_pending(p->assembler) ? take_pending(p) : take_next(p);
 
 		if (got == PENSTOCK_AGAIN)
 			break;
-		if (got >= 0)
-			got = message.kind == PEN_STREAM_DATA ? take_data(p, &message)
-												  : take_keepalive(p, &message);
 		if (got < 0)
 			return got;
 		status = PENSTOCK_OK;
@@ -366,11 +338,12 @@ keep_connected(penstock *p, int timeout_ms)
 
 /* Finishing: done when every destination that can has everything, and the source knows. */
 static penstock_status
-finish(penstock *p, const survey *found)
+finish(penstock *p, const pen_survey *found)
 {
 	bool wait_for_all = p->stop_requested == 0;
 
-	if (pen_assembler_in_transaction(p->assembler) && p->stream != NULL && found->streaming > 0)
+	if (pen_assembler_in_transaction(p->assembler) && p->stream != NULL &&
+		found->streaming + found->spooling > 0)
 		return PENSTOCK_OK;
 	if (!found->settled || (wait_for_all && found->waits))
 		return PENSTOCK_OK;
@@ -389,7 +362,7 @@ shorter(int timeout_ms, int64_t other_ms)
 }
 
 static penstock_status
-outcome(penstock *p, const survey *found)
+outcome(penstock *p, const pen_survey *found)
 {
 	if (found->stopped == 0)
 		return PENSTOCK_DONE;
@@ -398,14 +371,14 @@ outcome(penstock *p, const survey *found)
 }
 
 static penstock_status
-exchange(penstock *p, const survey *found, int timeout_ms)
+exchange(penstock *p, const pen_survey *found, int timeout_ms)
 {
 	int64_t now = pen_clock_ms();
 	penstock_status status;
 
 	if (push_advance(p, now) < 0)
 		return p->error.status;
-	if (give_feedback(p, now, false) < 0)
+	if (give_feedback(p, now, false) < 0 || pen_guard_run(p) < 0)
 		return stream_failed(p);
 	status = receive(p, found);
 	if (status < 0)
@@ -423,17 +396,18 @@ exchange(penstock *p, const survey *found, int timeout_ms)
 penstock_status
 pen_receiver_step(penstock *p, int timeout_ms)
 {
-	survey found;
+	pen_survey found;
 	penstock_status status;
 
 	if (p->route == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_CONFIG, "not open");
 	if (p->done)
 		return PENSTOCK_DONE;
+	pen_steering_run(p);
 	if (p->stop_requested)
 		p->finishing = true;
 	look_at_target(p);
-	look_at_workers(p, &found);
+	pen_survey_look(p, &found);
 	if (p->worker_count > 0 && found.stopped == p->worker_count && p->subscription_count == 0)
 	{
 		p->error = found.stopped_error;

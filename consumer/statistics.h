@@ -6,13 +6,19 @@
 
 typedef struct pen_table_statistics
 {
-	char *name;                    /* schema.table */
-	const penstock_relation *last; /* the version counted last; only compared */
+	char *name; /* schema.table */
 	uint64_t inserts;
 	uint64_t updates;
 	uint64_t deletes;
 	uint64_t truncates;
 } pen_table_statistics;
+
+/* A version of a table's description that was counted, and as which table. */
+typedef struct pen_counted_relation
+{
+	const penstock_relation *relation; /* only compared; NULL: a free place */
+	size_t table;
+} pen_counted_relation;
 
 /* All zero is empty. One thread. */
 typedef struct pen_statistics
@@ -21,8 +27,15 @@ typedef struct pen_statistics
 	pen_table_statistics *tables; /* in the order of their first change */
 	size_t table_count;
 	size_t table_capacity;
-	size_t last_table;
 	pen_table_statistics total; /* name is NULL */
+
+	/* Private. Open addressing; the sizes are powers of two. */
+	pen_counted_relation *relations;
+	size_t relation_count;
+	size_t relation_size;
+	size_t *names; /* positions in tables plus one; 0: a free place */
+	size_t name_size;
+	pen_counted_relation latest;
 } pen_statistics;
 
 extern void pen_statistics_count(pen_statistics *statistics, const pen_chunk *chunk);

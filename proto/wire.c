@@ -95,12 +95,22 @@ pen_wire_read_varint(pen_wire_reader *reader, uint64_t *value)
 	return fail(reader, "a number is longer than 64 bits");
 }
 
+/* Most numbers are one byte. */
+static inline bool
+read_number(pen_wire_reader *reader, uint64_t *value)
+{
+	if (reader->error != NULL || reader->pos >= reader->end || *reader->pos >= 0x80)
+		return pen_wire_read_varint(reader, value);
+	*value = *reader->pos++;
+	return true;
+}
+
 static bool
 read_uint32(pen_wire_reader *reader, uint32_t *value)
 {
 	uint64_t wide;
 
-	if (!pen_wire_read_varint(reader, &wide))
+	if (!read_number(reader, &wide))
 		return false;
 	if (wide > UINT32_MAX)
 		return fail(reader, "a 32-bit number is out of range");
@@ -113,7 +123,7 @@ read_bool(pen_wire_reader *reader, bool *value)
 {
 	uint64_t wide;
 
-	if (!pen_wire_read_varint(reader, &wide))
+	if (!read_number(reader, &wide))
 		return false;
 	if (wide > 1)
 		return fail(reader, "a boolean is neither 0 nor 1");
@@ -150,16 +160,16 @@ read_fixed64(pen_wire_reader *reader, uint64_t *value)
 }
 
 /* A length and that many bytes, as a reader of their own. */
-static bool
+static inline bool
 read_span(pen_wire_reader *reader, pen_wire_reader *span)
 {
 	uint64_t len;
 
-	if (!pen_wire_read_varint(reader, &len))
+	if (!read_number(reader, &len))
 		return false;
 	if (len > (uint64_t) (reader->end - reader->pos))
 		return fail(reader, "a field is longer than what holds it");
-	pen_wire_reader_init(span, reader->pos, (size_t) len);
+	*span = (pen_wire_reader){.pos = reader->pos, .end = reader->pos + len};
 	reader->pos += len;
 	return true;
 }
@@ -250,7 +260,7 @@ read_event_frame(pen_wire_reader *reader, pen_wire_event *event, pen_wire_reader
 		return false;
 	if (outer.pos == outer.end)
 		return fail(reader, "an event is empty");
-	if (!pen_wire_read_varint(&outer, &tag))
+	if (!read_number(&outer, &tag))
 		return fail(reader, outer.error);
 	if ((tag & 7) != WIRE_LEN || tag >> 3 < PEN_EVENT_SESSION ||
 		tag >> 3 > PEN_EVENT_ROLLBACK_PREPARED)
@@ -586,7 +596,7 @@ pen_wire_write_value(pen_wire_buf *buf, pen_tuple_field field, const pen_value *
 }
 
 /* What is inside of one Value's length. */
-static bool
+static inline bool
 read_member(pen_wire_reader *inner, pen_value *value)
 {
 	pen_wire_reader span;
@@ -605,7 +615,7 @@ read_member(pen_wire_reader *inner, pen_value *value)
 			return read_bool(inner, &value->boolean);
 		case TAG(PEN_VALUE_INT, WIRE_VARINT):
 			value->kind = PEN_VALUE_INT;
-			if (!pen_wire_read_varint(inner, &wide))
+			if (!read_number(inner, &wide))
 				return false;
 			value->integer = unzigzag(wide);
 			return true;
@@ -631,7 +641,7 @@ read_member(pen_wire_reader *inner, pen_value *value)
 			return true;
 		case TAG(PEN_VALUE_UNCHANGED, WIRE_VARINT):
 			value->kind = PEN_VALUE_UNCHANGED;
-			if (!pen_wire_read_varint(inner, &wide))
+			if (!read_number(inner, &wide))
 				return false;
 			return wide == 1 || fail(inner, "an unchanged value is not marked true");
 		default:

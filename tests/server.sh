@@ -7,7 +7,7 @@ plugin_settings()
 {
 	echo 'wal_level = logical'
 	if postgres --describe-config | grep '^output_plugin_libraries' >/dev/null; then
-		echo "output_plugin_libraries = 'pgoutput, test_decoding, penstock, penstock_floor, wal2json, decoderbufs'"
+		echo "output_plugin_libraries = 'pgoutput, test_decoding, penstock, penstock_floor, wal2json, decoderbufs, pglogical_output'"
 	fi
 }
 

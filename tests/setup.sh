@@ -47,7 +47,7 @@ bench_packages()
 {
 	local major
 	major=$(server_major)
-	echo "postgresql-$major-wal2json postgresql-$major-decoderbufs valgrind"
+	echo "postgresql-$major-wal2json postgresql-$major-decoderbufs postgresql-$major-pglogical pgcopydb valgrind"
 }
 
 # The plugin that ours must equal. Not every release has it: there that is not tested.

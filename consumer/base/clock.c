@@ -39,3 +39,12 @@ pen_backoff_next(pen_backoff *backoff)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return backoff->delay_ms - (int) (now.tv_nsec / 1000 % (backoff->delay_ms / 4 + 1));
 }
+
+void
+pen_clock_sleep_ms(int ms)
+{
+	struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+
+	while (nanosleep(&left, &left) != 0)
+		continue;
+}

@@ -6,6 +6,8 @@
 
 /* Milliseconds of a clock that never jumps. */
 extern int64_t pen_clock_ms(void);
+/* Do nothing for so long. */
+extern void pen_clock_sleep_ms(int ms);
 /* Microseconds since 2000-01-01 00:00:00 UTC by the wall clock. */
 extern int64_t pen_clock_postgres_us(void);
 

@@ -15,7 +15,8 @@ typedef struct pen_item
 	int kind;
 	void *pointer;
 	uint64_t number;
-	size_t size; /* bytes that it stands for */
+	size_t size;    /* bytes that it stands for */
+	bool from_disk; /* it did not come through the queue */
 } pen_item;
 
 extern pen_queue *pen_queue_new(void);

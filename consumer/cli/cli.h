@@ -9,9 +9,14 @@
 #include "penstock/penstock.h"
 
 extern int pen_cli_run(int argc, char **argv);
+extern int pen_cli_sequences(int argc, char **argv);
 extern int pen_cli_slot(int argc, char **argv);
 extern int pen_cli_decode(int argc, char **argv);
 extern int pen_cli_gen_struct(int argc, char **argv);
+extern int pen_cli_pause(int argc, char **argv);
+extern int pen_cli_resume(int argc, char **argv);
+extern int pen_cli_status(int argc, char **argv);
+extern int pen_cli_tables(int argc, char **argv);
 
 /* ---- common.c: what the commands share ---- */
 

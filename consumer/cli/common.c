@@ -52,6 +52,16 @@ is_named(const char *name, const char *const *names)
 	return false;
 }
 
+/* Of a time: the name with its unit, as penstock.ini may have it. */
+static const char *
+name_with_unit(int n)
+{
+	static char texts[PEN_SETTINGS_MAX][48];
+
+	snprintf(texts[n], sizeof(texts[n]), "%s-ms", pen_setting_table[n].name);
+	return texts[n];
+}
+
 int
 pen_cli_setting_options(struct option *options, int most, const char *const *names)
 {
@@ -68,6 +78,12 @@ pen_cli_setting_options(struct option *options, int most, const char *const *nam
 			.has_arg = setting->type == PEN_SETTING_FLAG ? optional_argument : required_argument,
 			.val = PEN_CLI_SETTING + i,
 		};
+		if (setting->type == PEN_SETTING_MS && count < most - 1)
+			options[count++] = (struct option){
+				.name = name_with_unit(i),
+				.has_arg = required_argument,
+				.val = PEN_CLI_SETTING + i,
+			};
 	}
 	options[count] = (struct option){0};
 	return count;

@@ -11,6 +11,11 @@ static const struct
 	const char *help;
 } commands[] = {
 	{"run", pen_cli_run, "follow a database and apply its changes"},
+	{"status", pen_cli_status, "tell how a running penstock is"},
+	{"pause", pen_cli_pause, "let destinations of a running penstock pause"},
+	{"resume", pen_cli_resume, "let paused or stopped destinations go on"},
+	{"tables", pen_cli_tables, "tell about the tables of a running penstock"},
+	{"sequences", pen_cli_sequences, "set sequences at destinations as they are at the source"},
 	{"slot", pen_cli_slot, "create, drop or list replication slots"},
 	{"decode", pen_cli_decode, "print a captured stream as JSON lines"},
 	{"gen-struct", pen_cli_gen_struct, "print a C struct and binding for a table"},

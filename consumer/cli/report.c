@@ -15,23 +15,6 @@ total_changes(const pen_statistics *statistics)
 	return total->inserts + total->updates + total->deletes + total->truncates;
 }
 
-static const char *
-state_name(pen_worker_state state)
-{
-	switch (state)
-	{
-		case PEN_WORKER_STREAMING:
-			return "streaming";
-		case PEN_WORKER_DOWN:
-			return "down";
-		case PEN_WORKER_READY:
-			return "starting";
-		case PEN_WORKER_STOPPED:
-			return "stopped";
-	}
-	return "?";
-}
-
 void
 pen_cli_report_live(penstock *p, FILE *out, int64_t started_ms)
 {
@@ -44,7 +27,7 @@ pen_cli_report_live(penstock *p, FILE *out, int64_t started_ms)
 		pen_worker_status status;
 
 		pen_worker_status_get(p->workers[i], &status);
-		fprintf(out, "  %s: %s", p->configs[i].name, state_name(status.state));
+		fprintf(out, "  %s: %s", p->configs[i].name, pen_worker_state_name(status.state));
 		if (status.state == PEN_WORKER_STREAMING && p->delivered_lsn > status.position.applied_lsn)
 			fprintf(out, ", %" PRIu64 " kB behind",
 					(p->delivered_lsn - status.position.applied_lsn + 1023) / 1024);
@@ -116,7 +99,7 @@ pen_cli_report_status(penstock *p, FILE *out)
 		print_string(out, p->configs[i].name);
 		fprintf(out, ":{\"lsn\":\"%X/%X\",\"state\":\"%s\"}",
 				(unsigned int) (status.position.applied_lsn >> 32),
-				(unsigned int) status.position.applied_lsn, state_name(status.state));
+				(unsigned int) status.position.applied_lsn, pen_worker_state_name(status.state));
 	}
 	fputs("}}\n", out);
 	fflush(out);
@@ -150,7 +133,8 @@ pen_cli_report_summary(penstock *p, FILE *out, int64_t started_ms)
 
 		pen_worker_status_get(p->workers[i], &status);
 		fprintf(out, "  destination %-20s %s at %X/%X\n", p->configs[i].name,
-				state_name(status.state), (unsigned int) (status.position.applied_lsn >> 32),
+				pen_worker_state_name(status.state),
+				(unsigned int) (status.position.applied_lsn >> 32),
 				(unsigned int) status.position.applied_lsn);
 	}
 }

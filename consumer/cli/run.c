@@ -9,12 +9,16 @@
 
 #include "base/clock.h"
 #include "cli/cli.h"
+#include "cli/control.h"
+#include "cli/copybar.h"
 #include "cli/report.h"
+#include "config/file.h"
 #include "destination/memory/memory.h"
 #include "follower.h"
 #include "receiver.h"
+#include "serve/server.h"
 
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX (2 * PEN_SETTINGS_MAX)
 #define STEP_MS     250
 #define LIVE_MS     250
 #define INTERRUPTED 130
@@ -71,7 +75,8 @@ print_help(void)
 		"in commit order.\n\n"
 		"Usage: penstock run --source=CONNINFO [--slot=NAME] [--to=[NAME=]URI]... [OPTION]...\n");
 	pen_cli_setting_help(NULL);
-	puts("  --quiet                         only warnings and errors, no summary\n"
+	puts("  -c FILE                         the same as --config=FILE\n"
+		 "  --quiet                         only warnings and errors, no summary\n"
 		 "  --verbose                       also how changes are applied\n"
 		 "  --help                          this text\n\n"
 		 "Without --to, tables are kept in memory. SIGINT and SIGTERM stop at a transaction\n"
@@ -80,19 +85,56 @@ print_help(void)
 		 "4 refused: a person is needed.");
 }
 
-/* 0: go on; else the exit code plus one. */
-static int
-parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
+static void
+print_problem(void *context, penstock_log_level level, const char *text)
 {
-	struct option options[OPTIONS_MAX];
-	int count = pen_cli_setting_options(options, OPTIONS_MAX - 4, NULL);
+	(void) context;
+	fprintf(stderr, "penstock run: %s%s\n", level == PENSTOCK_LOG_WARNING ? "warning: " : "", text);
+}
+
+/* An option of the table, as given. */
+typedef struct given
+{
+	const pen_setting *setting;
+	const char *value;
+} given;
+
+/* Files first: what else is given counts more. 0, or the exit code plus one. */
+static int
+take_options(penstock *p, const given *options, int count)
+{
+	int failed = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		if (options[i].setting->type == PEN_SETTING_FILE &&
+			pen_file_load(&p->settings, options[i].value, print_problem, NULL, &p->error) < 0)
+			failed = 3;
+	}
+	for (int i = 0; i < count; i++)
+	{
+		if (options[i].setting->type == PEN_SETTING_FILE ||
+			penstock_set(p, options[i].setting->name, options[i].value) >= 0)
+			continue;
+		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
+		return 3;
+	}
+	return failed;
+}
+
+/* Into options, which has room for as many as there are arguments. 0, or the exit code plus one. */
+static int
+read_options(int argc, char **argv, given *options, int *count, penstock_log_level *level)
+{
+	struct option known[OPTIONS_MAX];
+	int n = pen_cli_setting_options(known, OPTIONS_MAX - 4, NULL);
 	int c;
 
-	options[count++] = (struct option){"quiet", no_argument, NULL, 'q'};
-	options[count++] = (struct option){"verbose", no_argument, NULL, 'v'};
-	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
-	options[count] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "qvh", options, NULL)) != -1)
+	known[n++] = (struct option){"quiet", no_argument, NULL, 'q'};
+	known[n++] = (struct option){"verbose", no_argument, NULL, 'v'};
+	known[n++] = (struct option){"help", no_argument, NULL, 'h'};
+	known[n] = (struct option){0};
+	while ((c = getopt_long(argc, argv, "c:qvh", known, NULL)) != -1)
 	{
 		if (c == 'h')
 		{
@@ -103,17 +145,16 @@ parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
 			*level = PENSTOCK_LOG_WARNING;
 		else if (c == 'v')
 			*level = PENSTOCK_LOG_DEBUG;
+		else if (c == 'c')
+			options[(*count)++] = (given){pen_setting_find("config"), optarg};
 		else if (c < PEN_CLI_SETTING)
 		{
 			fputs("Try \"penstock run --help\".\n", stderr);
 			return 3;
 		}
-		else if (penstock_set(p, pen_setting_table[c - PEN_CLI_SETTING].name,
-							  optarg != NULL ? optarg : "on") < 0)
-		{
-			fprintf(stderr, "penstock run: %s\n", penstock_error(p));
-			return 3;
-		}
+		else
+			options[(*count)++] =
+				(given){&pen_setting_table[c - PEN_CLI_SETTING], optarg != NULL ? optarg : "on"};
 	}
 	if (optind < argc)
 	{
@@ -123,6 +164,26 @@ parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
 		return 3;
 	}
 	return 0;
+}
+
+/* 0: go on; else the exit code plus one. */
+static int
+parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
+{
+	given *options = calloc((size_t) argc + 1, sizeof(*options));
+	int count = 0;
+	int failed;
+
+	if (options == NULL)
+	{
+		fputs("penstock run: out of memory\n", stderr);
+		return 2;
+	}
+	failed = read_options(argc, argv, options, &count, level);
+	if (failed == 0)
+		failed = take_options(p, options, count);
+	free(options);
+	return failed;
 }
 
 /* Before anything is followed; what is there stays until there is something to write. */
@@ -169,7 +230,7 @@ follow(penstock *p, bool live, int64_t started_ms)
 	penstock_status status = penstock_open(p);
 	int64_t shown_ms = 0;
 
-	if (status >= 0)
+	if (status == PENSTOCK_OK)
 		status = check_dump(p);
 	while (status >= 0 && status != PENSTOCK_DONE)
 	{
@@ -198,8 +259,10 @@ pen_cli_run(int argc, char **argv)
 {
 	penstock_log_level level = PENSTOCK_LOG_INFO;
 	penstock *p = penstock_new();
+	pen_copybar bar = {.out = stderr, .live = isatty(STDERR_FILENO) != 0};
 	int64_t started_ms = pen_clock_ms();
 	bool quiet;
+	pen_server *server = NULL;
 	penstock_status status;
 	pen_error error;
 	int code;
@@ -216,10 +279,17 @@ pen_cli_run(int argc, char **argv)
 		return code - 1;
 	}
 	quiet = level == PENSTOCK_LOG_WARNING;
+	if (!quiet)
+	{
+		p->on_copy = pen_copybar_show;
+		p->on_copy_context = &bar;
+	}
 	penstock_on_log(p, pen_cli_log, &level);
 	running = p;
 	handle_signals();
-	status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
+	status = pen_cli_control_start(p, &server);
+	if (status >= 0)
+		status = follow(p, !quiet && isatty(STDERR_FILENO), started_ms);
 	if (status < 0)
 		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
 	code = pen_cli_exit_code(status);
@@ -232,6 +302,8 @@ pen_cli_run(int argc, char **argv)
 	if (!quiet && p->epoch > 0)
 		pen_cli_report_summary(p, stderr, started_ms);
 	running = NULL;
+	pen_server_stop(server);
 	penstock_free(p);
+	pen_copybar_reset(&bar);
 	return code;
 }

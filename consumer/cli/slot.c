@@ -7,14 +7,14 @@
 #include "source/control.h"
 #include "source/stream.h"
 
-static const char *const used_settings[] = {"source", "slot", "connect-timeout", NULL};
+static const char *const used_settings[] = {"source", "slot", "connect-timeout", "two-phase", NULL};
 
 static void
 print_help(void)
 {
 	puts("penstock slot manages the replication slots of a source. A slot keeps WAL until its\n"
 		 "consumer has confirmed it: drop what nobody reads.\n\n"
-		 "Usage: penstock slot create --source=CONNINFO --slot=NAME\n"
+		 "Usage: penstock slot create --source=CONNINFO --slot=NAME [--two-phase]\n"
 		 "       penstock slot drop   --source=CONNINFO --slot=NAME\n"
 		 "       penstock slot list   --source=CONNINFO\n");
 	pen_cli_setting_help(used_settings);
@@ -24,16 +24,17 @@ print_help(void)
 static penstock_status
 with_stream(const pen_settings *settings, bool create, pen_error *error)
 {
+	const pen_stream_slot slot = {.name = settings->slot, .two_phase = settings->two_phase != 0};
 	pen_stream *stream;
 	uint64_t lsn = 0;
 	penstock_status status;
 
 	if (settings->slot == NULL)
 		return pen_error_set(error, PENSTOCK_E_CONFIG, "which slot? Say --slot=NAME");
-	stream = pen_stream_open(settings->source, (int) settings->connect_timeout_ms, error);
+	stream = pen_stream_open(settings->source, (int) settings->each.connect_timeout_ms, error);
 	if (stream == NULL)
 		return error->status;
-	status = create ? pen_stream_create_slot(stream, settings->slot, false, &lsn, error)
+	status = create ? pen_stream_create_slot(stream, &slot, &lsn, error)
 					: pen_stream_drop_slot(stream, settings->slot, error);
 	pen_stream_close(stream);
 	if (status >= 0 && create)
@@ -58,7 +59,7 @@ list_slots(const pen_settings *settings, pen_error *error)
 	static const char *const head[] = {"SLOT",      "PLUGIN",   "DATABASE", "STATE",
 									   "CONFIRMED", "RETAINED", "WAL"};
 	pen_control *control =
-		pen_control_open(settings->source, (int) settings->connect_timeout_ms, 0, error);
+		pen_control_open(settings->source, (int) settings->each.connect_timeout_ms, 0, error);
 	penstock_status status;
 
 	if (control == NULL)
@@ -101,8 +102,8 @@ parse_options(pen_settings *settings, int argc, char **argv)
 		}
 		if (c < PEN_CLI_SETTING)
 			break;
-		if (pen_settings_set(settings, pen_setting_table[c - PEN_CLI_SETTING].name, optarg,
-							 &error) < 0)
+		if (pen_settings_set(settings, pen_setting_table[c - PEN_CLI_SETTING].name,
+							 optarg != NULL ? optarg : "on", PEN_FROM_CALLER, &error) < 0)
 		{
 			fprintf(stderr, "penstock slot: %s\n", error.text);
 			return 3;

@@ -23,6 +23,8 @@ struct pen_decoder
 	pen_arena unpacked; /* what the narrator allocates for the present event */
 	const penstock_relation **truncated;
 	size_t truncated_size;
+	pen_json_boundary boundary;
+	bool defer_streams;
 };
 
 static void *
@@ -71,6 +73,19 @@ pen_decoder_free(pen_decoder *decoder)
 	free(decoder);
 }
 
+void
+pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction)
+{
+	decoder->transaction = *transaction;
+	decoder->transaction.gid = NULL; /* borrowed; nobody here asks for it */
+	decoder->narrator.in_transaction = true;
+	decoder->narrator.begun_by =
+		transaction->gid != NULL ? PEN_EVENT_BEGIN_PREPARE : PEN_EVENT_BEGIN;
+	decoder->narrator.head = (pen_json_head){.xid = transaction->xid,
+											 .commit_lsn = transaction->commit_lsn,
+											 .commit_time = transaction->commit_time};
+}
+
 const char *
 pen_decoder_option(const pen_decoder *decoder, const char *name)
 {
@@ -86,6 +101,12 @@ bool
 pen_decoder_in_transaction(const pen_decoder *decoder)
 {
 	return decoder->narrator.in_transaction;
+}
+
+void
+pen_decoder_defer_streams(pen_decoder *decoder)
+{
+	decoder->defer_streams = true;
 }
 
 pen_narrator *
@@ -192,6 +213,18 @@ decode_truncate(pen_decoder *decoder, pen_wire_event *wire, pen_decoded *out, pe
 	out->event.relation_count = (uint32_t) count;
 	out->event.cascade = wire->truncate.cascade;
 	out->event.restart_identity = wire->truncate.restart_identity;
+	return PENSTOCK_OK;
+}
+
+/* Of a part of a stream, or of a prepared transaction. */
+static penstock_status
+decode_boundary(pen_decoder *decoder, pen_decoded *out, pen_error *error)
+{
+	const char *wrong = pen_narrate_boundary(&decoder->narrator, &out->wire, &decoder->boundary);
+
+	if (wrong != NULL)
+		return pen_error_set(error, PENSTOCK_E_DATA, "%s", wrong);
+	out->boundary = &decoder->boundary;
 	return PENSTOCK_OK;
 }
 
@@ -316,9 +349,20 @@ decode_content(pen_decoder *decoder, pen_decoded *out, pen_error *error)
 
 			return decode_truncate(decoder, &wire, out, error);
 		}
-		default:
+		case PEN_EVENT_MESSAGE:
+		case PEN_EVENT_ORIGIN:
+		case PEN_EVENT_SUB_XACT:
 			return PENSTOCK_OK;
+		default:
+			return decode_boundary(decoder, out, error);
 	}
+}
+
+static bool
+is_deferred(const pen_decoder *decoder, pen_event_kind kind)
+{
+	return decoder->defer_streams && is_change(kind) && decoder->narrator.in_transaction &&
+		   decoder->narrator.begun_by == PEN_EVENT_STREAM_START;
 }
 
 /* Follow the stream: streamed and prepared transactions are known by their xid at least. */
@@ -340,6 +384,7 @@ follow(pen_decoder *decoder, pen_decoded *out, pen_error *error)
 penstock_status
 pen_decode_event(pen_decoder *decoder, pen_wire_reader *reader, pen_decoded *out, pen_error *error)
 {
+	const uint8_t *start = reader->pos;
 	pen_wire_event wire;
 	penstock_status status;
 
@@ -350,8 +395,27 @@ pen_decode_event(pen_decoder *decoder, pen_wire_reader *reader, pen_decoded *out
 	status = check_order(decoder, wire.kind, error);
 	if (status < 0)
 		return status;
-	*out =
-		(pen_decoded){.kind = wire.kind, .event.transaction = &decoder->transaction, .wire = wire};
-	status = decode_content(decoder, out, error);
+	*out = (pen_decoded){.kind = wire.kind,
+						 .event.transaction = &decoder->transaction,
+						 .wire = wire,
+						 .bytes = start,
+						 .len = (size_t) (reader->pos - start)};
+	if (!is_deferred(decoder, wire.kind))
+		status = decode_content(decoder, out, error);
 	return status < 0 ? status : follow(decoder, out, error);
+}
+
+penstock_status
+pen_decode_kept(pen_decoder *decoder, pen_wire_reader *reader, pen_decoded *out, pen_error *error)
+{
+	pen_wire_event wire;
+
+	if (!pen_wire_read_event(reader, &wire))
+		return pen_error_set(error, PENSTOCK_E_DATA, "damaged input: %s",
+							 reader->error != NULL ? reader->error : "an event is cut off");
+	if (!is_change(wire.kind) && wire.kind != PEN_EVENT_SUB_XACT)
+		return pen_error_set(error, PENSTOCK_E_DATA, "events of kind %d are not kept",
+							 (int) wire.kind);
+	*out = (pen_decoded){.kind = wire.kind, .wire = wire};
+	return decode_content(decoder, out, error);
 }

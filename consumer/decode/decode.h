@@ -4,6 +4,7 @@
 #define PEN_DECODE_H
 
 #include "base/error.h"
+#include "json.h"
 #include "penstock/event.h"
 #include "wire.h"
 
@@ -37,7 +38,11 @@ typedef struct pen_decoded
 	pen_event_kind kind;
 	penstock_event event;
 	pen_session_info session;
-	pen_wire_event wire; /* as it was read: all that there is of the kinds from MESSAGE on */
+	pen_wire_event wire; /* as it was read: all that there is of MESSAGE and ORIGIN */
+	/* Of the kinds from STREAM_START on, without SUB_XACT; borrowed until the next event. */
+	const pen_json_boundary *boundary;
+	const uint8_t *bytes; /* the event as it stood in what was read */
+	size_t len;
 } pen_decoded;
 
 /* NULL without memory. pen_decoder_free(NULL) is harmless. */
@@ -53,8 +58,21 @@ extern void pen_decoder_reset(pen_decoder *decoder);
 extern penstock_status pen_decode_event(pen_decoder *decoder, pen_wire_reader *reader,
 										pen_decoded *out, pen_error *error);
 
+/* What follows stands in this transaction, although its begin was in other bytes: they were kept
+ * in pieces. After a Session. */
+extern void pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction);
+
 /* An option in force in this session, or NULL. Lives as long as the session's other strings. */
 extern const char *pen_decoder_option(const pen_decoder *decoder, const char *name);
+
+/* Do not look into changes in parts of streams: they are kept as bytes, and decoded by
+ * pen_decode_kept when their transaction has committed. `event` is empty then. */
+extern void pen_decoder_defer_streams(pen_decoder *decoder);
+
+/* Decode an event that was kept in this session: a change, whose sequence and transaction are the
+ * caller's business, or a SUB_XACT. Otherwise as pen_decode_event. */
+extern penstock_status pen_decode_kept(pen_decoder *decoder, pen_wire_reader *reader,
+									   pen_decoded *out, pen_error *error);
 
 /* Between a Begin and its Commit, or the begin and end of a prepared transaction or a stream's
  * part. */

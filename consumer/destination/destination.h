@@ -9,12 +9,22 @@
 #include "event/identity.h"
 #include "penstock/event.h"
 
+/* What happens when a destination rejects a row. */
+typedef enum pen_conflict_policy
+{
+	PEN_CONFLICT_ERROR,  /* the destination stops there */
+	PEN_CONFLICT_UPSERT, /* an insert goes over what is there; what is missing stays so */
+	PEN_CONFLICT_SKIP    /* the row is left out, and kept in penstock.conflicts */
+} pen_conflict_policy;
+
 /* What a destination is made from. Strings are borrowed for the destination's life. */
 typedef struct pen_destination_config
 {
 	const char *name;
 	const char *uri;
-	const struct pen_route *route; /* which tables it takes: route/route.h */
+	/* Which tables it takes, and as what: route/mapping.h; NULL: all, as they are. The worker has
+	 * applied it to the events that it hands over. */
+	const struct pen_mapping *mapping;
 	const pen_log *log;
 	int64_t advisory_key;      /* to be held as a session lock in a destination database */
 	size_t pipeline_bytes_max; /* sent and not yet answered */
@@ -24,7 +34,7 @@ typedef struct pen_destination_config
 	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
 	bool allow_triggers;
-	const char *on_conflict; /* "error", "upsert" or "skip"; NULL: error */
+	pen_conflict_policy on_conflict;
 } pen_destination_config;
 
 typedef struct pen_destination pen_destination;
@@ -50,6 +60,9 @@ typedef struct pen_destination_kind
 	bool keeps_position;
 	/* It loads everything at each start, so it never holds back what may be confirmed. */
 	bool loads_afresh;
+
+	/* It takes prepared transactions (event.h). Without this --two-phase is refused. */
+	bool prepares;
 
 	/* A closed destination, or NULL and error. Does not connect. */
 	pen_destination *(*create)(const pen_destination_config *config, pen_error *error);

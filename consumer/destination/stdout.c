@@ -11,8 +11,6 @@
 
 #include "base/output.h"
 #include "event/line.h"
-#include "event/relation.h"
-#include "route/route.h"
 
 typedef struct stdout_destination
 {
@@ -20,8 +18,6 @@ typedef struct stdout_destination
 	pen_output output;
 	uint64_t written_lsn;  /* end of the last transaction that has been written */
 	uint64_t gathered_lsn; /* the same, of those in the buffer; never before written_lsn */
-	const penstock_relation *routed; /* the table last asked for, referenced, and the answer */
-	bool taken;
 } stdout_destination;
 
 static stdout_destination *
@@ -53,7 +49,6 @@ stdout_destroy(pen_destination *destination)
 
 	if (d == NULL)
 		return;
-	pen_relation_unref(d->routed);
 	pen_output_reset(&d->output);
 	free(d);
 }
@@ -112,52 +107,16 @@ write_out(stdout_destination *d, pen_position *position, pen_error *error)
 	return PENSTOCK_OK;
 }
 
-static bool
-takes(stdout_destination *d, const penstock_relation *relation)
-{
-	if (d->routed == relation)
-		return d->taken;
-	pen_relation_unref(d->routed);
-	d->routed = pen_relation_ref(relation);
-	d->taken = pen_route_takes(d->base.config->route, relation->schema, relation->name);
-	return d->taken;
-}
-
-/* A truncate with those of its tables that are taken. */
-static penstock_status
-truncate_line(stdout_destination *d, const penstock_event *event, pen_error *error)
-{
-	const penstock_relation **taken = malloc((event->relation_count + 1) * sizeof(*taken));
-	penstock_event part = *event;
-	penstock_status status = PENSTOCK_OK;
-
-	if (taken == NULL)
-		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for a truncate");
-	part.relations = taken;
-	part.relation_count = 0;
-	for (uint32_t i = 0; i < event->relation_count; i++)
-		if (takes(d, event->relations[i]))
-			taken[part.relation_count++] = event->relations[i];
-	if (part.relation_count > 0)
-		status = pen_event_json(&part, &d->output.buf, error);
-	free(taken);
-	return status;
-}
-
 static penstock_status
 stdout_apply(pen_destination *destination, const penstock_event *event, pen_position *position,
 			 pen_error *error)
 {
 	stdout_destination *d = of(destination);
-	penstock_status status = PENSTOCK_OK;
+	penstock_status status = pen_event_json(event, &d->output.buf, error);
 
-	if (event->kind == PENSTOCK_TRUNCATE)
-		status = truncate_line(d, event, error);
-	else if (event->relation == NULL || takes(d, event->relation))
-		status = pen_event_json(event, &d->output.buf, error);
 	if (status < 0)
 		return status;
-	if (event->kind == PENSTOCK_COMMIT && event->transaction->end_lsn > d->gathered_lsn)
+	if (event->kind >= PENSTOCK_COMMIT && event->transaction->end_lsn > d->gathered_lsn)
 		d->gathered_lsn = event->transaction->end_lsn;
 	if (d->output.buf.len < PEN_OUTPUT_FLUSH_BYTES)
 		return PENSTOCK_OK;
@@ -190,6 +149,7 @@ stdout_sync(pen_destination *destination, pen_position *position, int *poll_ms, 
 }
 
 const pen_destination_kind pen_destination_stdout = {.scheme = "stdout",
+													 .prepares = true,
 													 .create = stdout_create,
 													 .destroy = stdout_destroy,
 													 .open = stdout_open,

@@ -10,27 +10,20 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/queue.h"
 #include "event/lsn.h"
+#include "route/mapper.h"
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS   15000
 #define PROBE_MS       500
 
-typedef enum item_kind
+/* What pen_worker_pause and pen_worker_resume leave for the thread. */
+typedef enum worker_request
 {
-	ITEM_START,
-	ITEM_CHUNK,
-	ITEM_ADVANCE,
-	ITEM_REFUSAL /* points to the error */
-} item_kind;
-
-/* What a START item points to. */
-typedef struct stream_start
-{
-	unsigned int epoch;
-	uint64_t lsn;
-} stream_start;
+	REQUEST_NONE,
+	REQUEST_PAUSE,
+	REQUEST_RESUME
+} worker_request;
 
 struct pen_worker
 {
@@ -39,16 +32,17 @@ struct pen_worker
 	const pen_log *log;
 	void (*wake)(void *);
 	void *wake_context;
-	pen_queue *queue;
+	pen_feed *feed;
+	pen_mapper *mapper; /* the thread's own; NULL: nothing is mapped */
 	pthread_t thread;
 	bool running;
 	atomic_bool quit;
 	atomic_uint epoch; /* of the newest stream, as the receiver sees it */
-	uint64_t pushed;   /* items, the receiver's own count */
 
 	pthread_mutex_t lock; /* for status, and for nothing that waits */
 	pen_worker_status status;
 	uint64_t status_handled;
+	worker_request request; /* taken by the thread in one step with the change of state */
 
 	/* The thread's own. */
 	pen_position position;
@@ -56,36 +50,40 @@ struct pen_worker
 	bool in_transaction;
 	bool skipping;    /* the open transaction is one that the destination has */
 	bool gathered;    /* something was handed over since the last flush */
-	uint64_t handled; /* items */
+	bool whole;       /* and the end of a transaction, too */
+	bool careful;     /* flush after each transaction */
+	uint64_t handled; /* items that came through memory */
 	int poll_ms;
 	pen_backoff backoff;
+	bool at_once; /* the next attempt to open waits for nothing */
 	bool probing;
 	uint64_t data_error_lsn; /* where a row was last rejected */
 	bool data_error_seen;
 };
 
-static void
-release_item(pen_item *item)
-{
-	if (item->kind == ITEM_CHUNK)
-		pen_chunk_unref(item->pointer);
-	else
-		free(item->pointer);
-}
-
 pen_worker *
-pen_worker_new(pen_destination *destination, const pen_source_identity *source, const pen_log *log,
-			   void (*wake)(void *), void *wake_context)
+pen_worker_new(pen_destination *destination, pen_feed *feed, const pen_source_identity *source,
+			   const pen_log *log, void (*wake)(void *), void *wake_context)
 {
 	pen_worker *worker = calloc(1, sizeof(*worker));
 
-	if (worker == NULL || (worker->queue = pen_queue_new()) == NULL)
+	if (worker == NULL)
 	{
 		destination->kind->destroy(destination);
-		free(worker);
+		pen_feed_free(feed);
 		return NULL;
 	}
 	worker->destination = destination;
+	worker->feed = feed;
+	if (destination->config->mapping != NULL)
+	{
+		worker->mapper = pen_mapper_new(destination->config->mapping);
+		if (worker->mapper == NULL)
+		{
+			pen_worker_free(worker);
+			return NULL;
+		}
+	}
 	worker->source = source;
 	worker->log = log;
 	worker->wake = wake;
@@ -105,13 +103,14 @@ pen_worker_free(pen_worker *worker)
 	{
 		atomic_store(&worker->quit, true);
 		atomic_store(&worker->destination->interrupted, true);
-		pen_queue_interrupt(worker->queue);
+		pen_feed_interrupt(worker->feed);
 		pthread_join(worker->thread, NULL);
 	}
 	if (worker->open)
 		worker->destination->kind->close(worker->destination);
 	worker->destination->kind->destroy(worker->destination);
-	pen_queue_free(worker->queue, release_item);
+	pen_feed_free(worker->feed);
+	pen_mapper_free(worker->mapper);
 	pthread_mutex_destroy(&worker->lock);
 	free(worker);
 }
@@ -161,6 +160,7 @@ publish_ready(pen_worker *worker)
 	worker->status.stored_lsn =
 		worker->destination->kind->keeps_position ? worker->position.durable_lsn : 0;
 	worker->status.wants_epoch = atomic_load(&worker->epoch) + 1;
+	worker->status.opened++;
 	worker->status.drained = true;
 	worker->status_handled = worker->handled;
 	pthread_mutex_unlock(&worker->lock);
@@ -170,19 +170,54 @@ publish_ready(pen_worker *worker)
 void
 pen_worker_status_get(pen_worker *worker, pen_worker_status *status)
 {
-	size_t queue_bytes = pen_queue_bytes(worker->queue);
+	bool caught_up = pen_feed_caught_up(worker->feed);
+	uint64_t pushed = pen_feed_pushed(worker->feed);
 
 	pthread_mutex_lock(&worker->lock);
 	*status = worker->status;
-	status->drained = status->drained && worker->status_handled == worker->pushed;
+	status->drained = status->drained && caught_up && worker->status_handled == pushed;
+	status->pausing = worker->request == REQUEST_PAUSE;
+	if (worker->request == REQUEST_RESUME &&
+		(status->state == PEN_WORKER_PAUSED || status->state == PEN_WORKER_STOPPED))
+		status->state = PEN_WORKER_DOWN;
 	pthread_mutex_unlock(&worker->lock);
-	status->queue_bytes = queue_bytes;
+}
+
+const char *
+pen_worker_state_name(pen_worker_state state)
+{
+	switch (state)
+	{
+		case PEN_WORKER_STREAMING:
+			return "streaming";
+		case PEN_WORKER_DOWN:
+			return "down";
+		case PEN_WORKER_READY:
+			return "starting";
+		case PEN_WORKER_STOPPED:
+			return "stopped";
+		case PEN_WORKER_PAUSED:
+			return "paused";
+	}
+	return "?";
+}
+
+void
+pen_worker_nudge(pen_worker *worker)
+{
+	pen_feed_interrupt(worker->feed);
 }
 
 pen_destination *
 pen_worker_destination(pen_worker *worker)
 {
 	return worker->destination;
+}
+
+pen_feed *
+pen_worker_feed(pen_worker *worker)
+{
+	return worker->feed;
 }
 
 /* ---- failing and coming back ---- */
@@ -193,6 +228,7 @@ forget_stream(pen_worker *worker)
 	worker->in_transaction = false;
 	worker->skipping = false;
 	worker->gathered = false;
+	worker->whole = false;
 	worker->poll_ms = -1;
 }
 
@@ -215,8 +251,9 @@ may_be_echo(pen_worker *worker)
 static void
 drop_item(pen_worker *worker, pen_item *item)
 {
-	worker->handled++;
-	release_item(item);
+	if (!item->from_disk)
+		worker->handled++;
+	pen_feed_release(item);
 }
 
 static void
@@ -235,6 +272,23 @@ fail(pen_worker *worker, pen_error *error)
 		pen_log_write(worker->log, again ? PENSTOCK_LOG_WARNING : PENSTOCK_LOG_ERROR, name,
 					  again ? "%s; trying again" : "%s; this destination is stopped", error->text);
 	publish(worker, again ? PEN_WORKER_DOWN : PEN_WORKER_STOPPED, error);
+}
+
+/* Wait for an item and drop it: this destination takes nothing now. But it can be refused. */
+static void
+drop_next(pen_worker *worker, int timeout_ms)
+{
+	pen_error error;
+	pen_item item;
+
+	if (pen_feed_pop(worker->feed, &item, false, timeout_ms, &error) != PENSTOCK_OK)
+		return;
+	if (item.kind == PEN_FEED_REFUSAL)
+	{
+		error = *(const pen_error *) item.pointer;
+		fail(worker, &error);
+	}
+	drop_item(worker, &item);
 }
 
 static penstock_status
@@ -258,26 +312,38 @@ open_destination(pen_worker *worker, pen_error *error)
 	return status;
 }
 
+/* Is there something to obey now? A pause waits for the end of a transaction. */
+static bool
+request_is_due(pen_worker *worker)
+{
+	worker_request request;
+
+	pthread_mutex_lock(&worker->lock);
+	request = worker->request;
+	pthread_mutex_unlock(&worker->lock);
+	return request == REQUEST_RESUME || (request == REQUEST_PAUSE && !worker->in_transaction);
+}
+
 /* Down: drop what comes, and after a while try to open. */
 static void
 come_back(pen_worker *worker)
 {
-	int64_t until =
-		pen_clock_ms() + (worker->probing ? PROBE_MS : pen_backoff_next(&worker->backoff));
+	int64_t until = pen_clock_ms() + (worker->at_once   ? 0
+									  : worker->probing ? PROBE_MS
+														: pen_backoff_next(&worker->backoff));
 	bool probing = worker->probing;
 	pen_error error;
-	pen_item item;
 
-	while (!atomic_load(&worker->quit))
+	worker->at_once = false;
+	while (!atomic_load(&worker->quit) && !request_is_due(worker))
 	{
 		int64_t left = until - pen_clock_ms();
 
-		if (left <= 0)
+		if (left <= 0 || state_of(worker) != PEN_WORKER_DOWN)
 			break;
-		if (pen_queue_pop(worker->queue, &item, (int) left))
-			drop_item(worker, &item);
+		drop_next(worker, (int) left);
 	}
-	if (atomic_load(&worker->quit))
+	if (atomic_load(&worker->quit) || request_is_due(worker) || state_of(worker) != PEN_WORKER_DOWN)
 		return;
 	pen_error_clear(&error);
 	if (open_destination(worker, &error) >= 0)
@@ -315,7 +381,23 @@ check_gap(pen_worker *worker, uint64_t start_lsn, pen_error *error)
 }
 
 static penstock_status
-begin_stream(pen_worker *worker, const stream_start *stream, pen_error *error)
+flush(pen_worker *worker, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	if (worker->gathered)
+		status = worker->destination->kind->flush(worker->destination, &worker->position, error);
+	if (status >= 0)
+	{
+		worker->gathered = false;
+		worker->whole = false;
+		worker->backoff.delay_ms = 0;
+	}
+	return status;
+}
+
+static penstock_status
+begin_stream(pen_worker *worker, const pen_feed_stream *stream, pen_error *error)
 {
 	unsigned int wants;
 	penstock_status status;
@@ -336,28 +418,96 @@ begin_stream(pen_worker *worker, const stream_start *stream, pen_error *error)
 	return status;
 }
 
+/*
+ * On disk a stream begins anew after what was read: whole transactions stay, and one without an end
+ * is void. Where both are gathered they cannot be told apart any more: then all is read again, and
+ * whole ones are flushed one by one.
+ */
+static penstock_status
+begin_on_disk(pen_worker *worker, const pen_feed_stream *stream, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	if (!worker->in_transaction || worker->skipping)
+		status = flush(worker, error);
+	else if (worker->whole)
+	{
+		worker->careful = true;
+		return pen_error_set(error, PENSTOCK_E_RETRY,
+							 "its spool holds a transaction without an end; reading it again");
+	}
+	else
+		status = worker->destination->kind->start(worker->destination, stream->lsn,
+												  &worker->position, error);
+	worker->careful = false;
+	forget_stream(worker);
+	return status;
+}
+
+/* Open again: read on disk from where this destination is. */
+static penstock_status
+resume(pen_worker *worker, pen_error *error)
+{
+	pen_feed_stream stream = {.epoch = atomic_load(&worker->epoch)};
+
+	if (state_of(worker) != PEN_WORKER_READY)
+		return PENSTOCK_OK;
+	if (pen_feed_resume(worker->feed, worker->position.durable_lsn, &stream.lsn, error) < 0)
+		return error->status;
+	forget_stream(worker);
+	if (worker->destination->kind->start(worker->destination, stream.lsn, &worker->position,
+										 error) < 0)
+		return error->status;
+	publish(worker, PEN_WORKER_STREAMING, NULL);
+	return PENSTOCK_OK;
+}
+
+/* What this destination is to have of the event, which may be nothing. */
+static penstock_status
+hand_over(pen_worker *worker, const penstock_event *event, pen_error *error)
+{
+	if (worker->mapper != NULL && pen_mapper_map(worker->mapper, event, &event, error) < 0)
+		return error->status;
+	if (event == NULL)
+		return PENSTOCK_OK;
+	return worker->destination->kind->apply(worker->destination, event, &worker->position, error);
+}
+
 static penstock_status
 apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 {
 	penstock_status status;
 
-	if (event->kind == PENSTOCK_BEGIN)
+	if (event->kind == PENSTOCK_BEGIN || event->kind == PENSTOCK_COMMIT_PREPARED ||
+		event->kind == PENSTOCK_ROLLBACK_PREPARED)
 	{
 		worker->in_transaction = true;
 		worker->skipping = event->transaction->commit_lsn < worker->position.applied_lsn;
+	}
+	else if (!worker->in_transaction)
+	{
+		/* A spool may begin in the middle of a transaction, one that is there already. */
+		if (event->transaction->commit_lsn >= worker->position.applied_lsn)
+			return pen_error_set(error, PENSTOCK_E_BUG,
+								 "the transaction that commits at " LSN_FORMAT " has no beginning",
+								 LSN_ARGS(event->transaction->commit_lsn));
+		worker->in_transaction = true;
+		worker->skipping = true;
 	}
 	if (worker->skipping)
 		status = PENSTOCK_OK;
 	else
 	{
 		worker->gathered = true;
-		status =
-			worker->destination->kind->apply(worker->destination, event, &worker->position, error);
+		status = hand_over(worker, event, error);
 	}
-	if (event->kind == PENSTOCK_COMMIT)
+	if (event->kind >= PENSTOCK_COMMIT) /* or prepare, or the end of a prepared one */
 	{
 		worker->in_transaction = false;
+		worker->whole = worker->whole || !worker->skipping;
 		worker->skipping = false;
+		if (status >= 0 && worker->careful)
+			status = flush(worker, error);
 	}
 	return status;
 }
@@ -379,21 +529,6 @@ apply_chunk(pen_worker *worker, const pen_chunk *chunk, pen_error *error)
 }
 
 static penstock_status
-flush(pen_worker *worker, pen_error *error)
-{
-	penstock_status status = PENSTOCK_OK;
-
-	if (worker->gathered)
-		status = worker->destination->kind->flush(worker->destination, &worker->position, error);
-	if (status >= 0)
-	{
-		worker->gathered = false;
-		worker->backoff.delay_ms = 0;
-	}
-	return status;
-}
-
-static penstock_status
 advance(pen_worker *worker, uint64_t lsn, pen_error *error)
 {
 	penstock_status status;
@@ -410,18 +545,24 @@ advance(pen_worker *worker, uint64_t lsn, pen_error *error)
 static penstock_status
 handle(pen_worker *worker, pen_item *item, pen_error *error)
 {
-	if (item->kind == ITEM_START)
-		return begin_stream(worker, item->pointer, error);
-	if (item->kind == ITEM_REFUSAL)
+	bool streaming = state_of(worker) == PEN_WORKER_STREAMING;
+
+	switch ((pen_feed_item_kind) item->kind)
 	{
-		*error = *(const pen_error *) item->pointer;
-		return error->status;
+		case PEN_FEED_START:
+			return item->from_disk ? begin_on_disk(worker, item->pointer, error)
+								   : begin_stream(worker, item->pointer, error);
+		case PEN_FEED_RESUME:
+			return resume(worker, error);
+		case PEN_FEED_REFUSAL:
+			*error = *(const pen_error *) item->pointer;
+			return error->status;
+		case PEN_FEED_ADVANCE:
+			return streaming ? advance(worker, item->number, error) : PENSTOCK_OK;
+		case PEN_FEED_CHUNK:
+			return streaming ? apply_chunk(worker, item->pointer, error) : PENSTOCK_OK;
 	}
-	if (state_of(worker) != PEN_WORKER_STREAMING)
-		return PENSTOCK_OK;
-	if (item->kind == ITEM_ADVANCE)
-		return advance(worker, item->number, error);
-	return apply_chunk(worker, item->pointer, error);
+	return pen_error_set(error, PENSTOCK_E_BUG, "an item of kind %d", item->kind);
 }
 
 /* Nothing is queued: commit what is gathered, and see what has become durable. */
@@ -448,20 +589,119 @@ turn(pen_worker *worker, pen_error *error)
 	penstock_status status = PENSTOCK_OK;
 	pen_item item;
 
-	if (!pen_queue_pop(worker->queue, &item, 0))
+	status = pen_feed_pop(worker->feed, &item, streaming, 0, error);
+	if (status == PENSTOCK_AGAIN)
 	{
-		if (streaming)
-			status = drained(worker, error);
+		status = streaming ? drained(worker, error) : PENSTOCK_OK;
 		/* An interrupt is told once, and the first pop may have heard it. */
-		if (status < 0 || atomic_load(&worker->quit) ||
-			!pen_queue_pop(worker->queue, &item, streaming ? worker->poll_ms : -1))
+		if (status < 0 || atomic_load(&worker->quit) || request_is_due(worker))
 			return status;
+		status =
+			pen_feed_pop(worker->feed, &item, streaming, streaming ? worker->poll_ms : -1, error);
 	}
+	if (status != PENSTOCK_OK)
+		return status;
 	status = handle(worker, &item, error);
 	drop_item(worker, &item);
 	if (status >= 0)
 		publish(worker, state_of(worker), NULL);
 	return status;
+}
+
+/* ---- pausing ---- */
+
+static void
+request_set(pen_worker *worker, worker_request request)
+{
+	pthread_mutex_lock(&worker->lock);
+	worker->request = request;
+	pthread_mutex_unlock(&worker->lock);
+	pen_feed_interrupt(worker->feed);
+}
+
+void
+pen_worker_pause(pen_worker *worker)
+{
+	request_set(worker, REQUEST_PAUSE);
+}
+
+void
+pen_worker_resume(pen_worker *worker)
+{
+	request_set(worker, REQUEST_RESUME);
+}
+
+/* The request is taken together with the change of state, so that nobody sees the old state without
+ * the request. One that has replaced it meanwhile is left for the next look. */
+static void
+obeyed(pen_worker *worker, worker_request request, pen_worker_state state)
+{
+	pthread_mutex_lock(&worker->lock);
+	if (worker->request == request)
+		worker->request = REQUEST_NONE;
+	worker->status.state = state;
+	worker->status.position = worker->position;
+	worker->status.drained = !worker->in_transaction && !worker->gathered;
+	worker->status_handled = worker->handled;
+	pthread_mutex_unlock(&worker->lock);
+	worker->wake(worker->wake_context);
+}
+
+static void
+pause_now(pen_worker *worker, pen_worker_state state)
+{
+	pen_error error;
+
+	pen_error_clear(&error);
+	if (state == PEN_WORKER_STREAMING && flush(worker, &error) < 0)
+	{
+		fail(worker, &error);
+		return;
+	}
+	if (worker->open)
+		worker->destination->kind->close(worker->destination);
+	worker->open = false;
+	forget_stream(worker);
+	pen_log_write(worker->log, PENSTOCK_LOG_INFO, worker->destination->config->name,
+				  "paused; it has everything up to " LSN_FORMAT,
+				  LSN_ARGS(worker->position.applied_lsn));
+	obeyed(worker, REQUEST_PAUSE, PEN_WORKER_PAUSED);
+}
+
+/* Pause or resume, where this is asked for and now is the time. */
+static void
+obey(pen_worker *worker)
+{
+	pen_worker_state state = state_of(worker);
+	bool closed = state == PEN_WORKER_PAUSED || state == PEN_WORKER_STOPPED;
+	worker_request request;
+
+	if (!request_is_due(worker))
+		return;
+	pthread_mutex_lock(&worker->lock);
+	request = worker->request;
+	pthread_mutex_unlock(&worker->lock);
+	if (request == REQUEST_PAUSE && !closed)
+		pause_now(worker, state);
+	else if (request == REQUEST_RESUME && closed)
+	{
+		worker->data_error_seen = false;
+		worker->probing = false;
+		worker->backoff.delay_ms = 0;
+		worker->at_once = true;
+		obeyed(worker, request, PEN_WORKER_DOWN);
+	}
+	else
+		obeyed(worker, request, state);
+}
+
+/* Take no part: drop what comes. */
+static void
+stand_by(pen_worker *worker, pen_worker_state state)
+{
+	drop_next(worker, -1);
+	if (state_of(worker) == state)
+		publish(worker, state, NULL);
 }
 
 static void *
@@ -472,19 +712,18 @@ run(void *argument)
 
 	while (!atomic_load(&worker->quit))
 	{
-		pen_item item;
+		pen_worker_state state;
 
-		switch (state_of(worker))
+		obey(worker);
+		state = state_of(worker);
+		switch (state)
 		{
 			case PEN_WORKER_DOWN:
 				come_back(worker);
 				break;
 			case PEN_WORKER_STOPPED:
-				if (pen_queue_pop(worker->queue, &item, -1))
-				{
-					drop_item(worker, &item);
-					publish(worker, PEN_WORKER_STOPPED, NULL);
-				}
+			case PEN_WORKER_PAUSED:
+				stand_by(worker, state);
 				break;
 			case PEN_WORKER_STREAMING:
 			case PEN_WORKER_READY:
@@ -504,12 +743,18 @@ pen_worker_open(pen_worker *worker, pen_error *error)
 }
 
 penstock_status
-pen_worker_run(pen_worker *worker, pen_error *error)
+pen_worker_run(pen_worker *worker, const pen_error *down, pen_error *error)
 {
 	sigset_t all;
 	sigset_t before;
 
-	publish_ready(worker);
+	if (down == NULL)
+		publish_ready(worker);
+	else
+	{
+		*error = *down;
+		fail(worker, error);
+	}
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	worker->running = pthread_create(&worker->thread, NULL, run, worker) == 0;
@@ -522,61 +767,26 @@ pen_worker_run(pen_worker *worker, pen_error *error)
 
 /* ---- pushing ---- */
 
-static penstock_status
-push(pen_worker *worker, pen_item *item)
-{
-	if (!pen_queue_push(worker->queue, item))
-	{
-		release_item(item);
-		return PENSTOCK_E_RETRY;
-	}
-	pthread_mutex_lock(&worker->lock);
-	worker->pushed++;
-	pthread_mutex_unlock(&worker->lock);
-	return PENSTOCK_OK;
-}
-
 penstock_status
-pen_worker_push_start(pen_worker *worker, unsigned int epoch, uint64_t start_lsn)
+pen_worker_push_start(pen_worker *worker, unsigned int epoch, uint64_t start_lsn, pen_error *error)
 {
-	stream_start *start = malloc(sizeof(*start));
-	pen_item item = {.kind = ITEM_START, .pointer = start};
-
-	if (start == NULL)
-		return PENSTOCK_E_RETRY;
-	*start = (stream_start){.epoch = epoch, .lsn = start_lsn};
 	atomic_store(&worker->epoch, epoch);
-	return push(worker, &item);
-}
-
-penstock_status
-pen_worker_push_chunk(pen_worker *worker, pen_chunk *chunk)
-{
-	pen_item item = {
-		.kind = ITEM_CHUNK,
-		.pointer = pen_chunk_ref(chunk),
-		.size = pen_chunk_size(chunk),
-	};
-
-	return push(worker, &item);
-}
-
-penstock_status
-pen_worker_push_advance(pen_worker *worker, uint64_t lsn)
-{
-	pen_item item = {.kind = ITEM_ADVANCE, .number = lsn};
-
-	return push(worker, &item);
+	return pen_feed_start(worker->feed, epoch, start_lsn, error);
 }
 
 penstock_status
 pen_worker_push_refusal(pen_worker *worker, const pen_error *error)
 {
 	pen_error *copy = malloc(sizeof(*copy));
-	pen_item item = {.kind = ITEM_REFUSAL, .pointer = copy};
 
 	if (copy == NULL)
 		return PENSTOCK_E_RETRY;
 	*copy = *error;
-	return push(worker, &item);
+	return pen_feed_command(worker->feed, PEN_FEED_REFUSAL, copy);
+}
+
+penstock_status
+pen_worker_push_resume(pen_worker *worker)
+{
+	return pen_feed_command(worker->feed, PEN_FEED_RESUME, NULL);
 }

@@ -4,14 +4,15 @@
 #define PEN_WORKER_H
 
 #include "destination/destination.h"
-#include "event/chunk.h"
+#include "destination/feed.h"
 
 typedef enum pen_worker_state
 {
 	PEN_WORKER_STREAMING, /* takes what is pushed */
 	PEN_WORKER_DOWN,      /* failed; tries again by itself; what is pushed is dropped */
 	PEN_WORKER_READY,     /* open again; waits for the stream to begin anew */
-	PEN_WORKER_STOPPED    /* failed for good: a person is needed */
+	PEN_WORKER_STOPPED,   /* failed for good: a person is needed */
+	PEN_WORKER_PAUSED     /* closed because it was asked to be; what is pushed is dropped */
 } pen_worker_state;
 
 typedef struct pen_worker_status
@@ -20,39 +21,57 @@ typedef struct pen_worker_status
 	pen_position position;
 	uint64_t stored_lsn;      /* durable position when it was last opened; 0: none */
 	unsigned int wants_epoch; /* READY: the first stream that it can join */
+	unsigned int opened;      /* how often it has been READY */
 	bool drained;             /* nothing queued, nothing gathered, no open transaction */
-	size_t queue_bytes;
-	pen_error error; /* the last one */
+	bool pausing;             /* asked to pause, and not there yet */
+	pen_error error;          /* the last one */
 } pen_worker_status;
 
 typedef struct pen_worker pen_worker;
 
 /*
- * A worker that takes ownership of destination. source and log are borrowed. wake is called from
- * its thread whenever the status has changed in a way that the receiver may wait for. NULL without
- * memory (the destination is destroyed).
+ * A worker that takes ownership of destination and feed. source and log are borrowed. wake is
+ * called from its thread whenever the status has changed in a way that the receiver may wait for.
+ * NULL without memory (destination and feed are destroyed).
  */
-extern pen_worker *pen_worker_new(pen_destination *destination, const pen_source_identity *source,
-								  const pen_log *log, void (*wake)(void *), void *wake_context);
+extern pen_worker *pen_worker_new(pen_destination *destination, pen_feed *feed,
+								  const pen_source_identity *source, const pen_log *log,
+								  void (*wake)(void *), void *wake_context);
 /* Ends the thread at once and destroys the destination: what is queued is dropped. */
 extern void pen_worker_free(pen_worker *worker);
 
-/* Open the destination in the caller's thread, the first time; then start the thread, READY. */
+/* Open the destination in the caller's thread, the first time; then start the thread, READY, or
+ * where down tells why it could not be opened, DOWN. */
 extern penstock_status pen_worker_open(pen_worker *worker, pen_error *error);
-extern penstock_status pen_worker_run(pen_worker *worker, pen_error *error);
+extern penstock_status pen_worker_run(pen_worker *worker, const pen_error *down, pen_error *error);
 
 /* A stream with this epoch begins at start_lsn; everything of earlier ones is void. Epochs grow. */
 extern penstock_status pen_worker_push_start(pen_worker *worker, unsigned int epoch,
-											 uint64_t start_lsn);
-/* Takes a reference of its own. */
-extern penstock_status pen_worker_push_chunk(pen_worker *worker, pen_chunk *chunk);
-/* Nothing of interest comes before lsn: see the destination's advance. */
-extern penstock_status pen_worker_push_advance(pen_worker *worker, uint64_t lsn);
+											 uint64_t start_lsn, pen_error *error);
+/* READY: go on with what its feed has on disk. */
+extern penstock_status pen_worker_push_resume(pen_worker *worker);
 
 /* Going on could lose or double rows: stop this destination with error, for good. */
 extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_error *error);
 
+/*
+ * Commit what is gathered at the next transaction boundary, close the destination, and stay closed:
+ * PAUSED. One that is DOWN stops trying; one that is STOPPED stays so. Returns at once.
+ */
+extern void pen_worker_pause(pen_worker *worker);
+/* From PAUSED or STOPPED back to where it opens and waits for a stream, without delay; what it
+ * rejected before is tried afresh. Takes back a pause that has not come about. Returns at once, and
+ * pen_worker_status_get says DOWN from then on. */
+extern void pen_worker_resume(pen_worker *worker);
+
+/* Something was asked of the destination beside the queue: look soon. */
+extern void pen_worker_nudge(pen_worker *worker);
+
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
+/* What people and scripts read: "streaming", "down", "starting", "stopped", "paused". */
+extern const char *pen_worker_state_name(pen_worker_state state);
 extern pen_destination *pen_worker_destination(pen_worker *worker);
+/* Where its items are pushed. */
+extern pen_feed *pen_worker_feed(pen_worker *worker);
 
 #endif

@@ -5,13 +5,17 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "event/relation.h"
+
+/* What a narrow row takes on the wire: the first guess at how many events the bytes hold. */
+#define EVENT_BYTES_GUESS 40
 
 pen_chunk *
 pen_chunk_new(void *bytes, size_t byte_count, void (*free_bytes)(void *))
 {
-	pen_chunk *chunk = calloc(1, sizeof(*chunk));
+	pen_chunk *chunk = malloc(sizeof(*chunk));
 
 	if (chunk == NULL)
 	{
@@ -19,6 +23,9 @@ pen_chunk_new(void *bytes, size_t byte_count, void (*free_bytes)(void *))
 			free_bytes(bytes);
 		return NULL;
 	}
+	memset(chunk, 0, offsetof(pen_chunk, few_transactions));
+	chunk->events = chunk->few_events;
+	chunk->capacity = PEN_CHUNK_EVENTS_FEW;
 	chunk->bytes = bytes;
 	chunk->byte_count = byte_count;
 	chunk->free_bytes = free_bytes;
@@ -26,19 +33,32 @@ pen_chunk_new(void *bytes, size_t byte_count, void (*free_bytes)(void *))
 	return chunk;
 }
 
+/* More room. The first time it is as much as the bytes probably need: a chunk lives shortly, and
+ * each copy of its events costs as much as decoding some of them. */
+static bool
+grow(pen_chunk *chunk)
+{
+	bool few = chunk->events == chunk->few_events;
+	size_t capacity = chunk->capacity * 2;
+	penstock_event *events;
+
+	if (few && chunk->byte_count / EVENT_BYTES_GUESS > capacity)
+		capacity = chunk->byte_count / EVENT_BYTES_GUESS;
+	events = realloc(few ? NULL : chunk->events, capacity * sizeof(*events));
+	if (events == NULL)
+		return false;
+	if (few)
+		memcpy(events, chunk->few_events, chunk->count * sizeof(*events));
+	chunk->events = events;
+	chunk->capacity = capacity;
+	return true;
+}
+
 penstock_event *
 pen_chunk_add(pen_chunk *chunk)
 {
-	if (chunk->count == chunk->capacity)
-	{
-		size_t capacity = chunk->capacity == 0 ? 8 : chunk->capacity * 2;
-		penstock_event *events = realloc(chunk->events, capacity * sizeof(*events));
-
-		if (events == NULL)
-			return NULL;
-		chunk->events = events;
-		chunk->capacity = capacity;
-	}
+	if (chunk->count == chunk->capacity && !grow(chunk))
+		return NULL;
 	chunk->events[chunk->count] = (penstock_event){0};
 	return &chunk->events[chunk->count++];
 }
@@ -60,10 +80,24 @@ pen_chunk_hold(pen_chunk *chunk, penstock_event *event, const penstock_relation 
 const penstock_transaction *
 pen_chunk_transaction(pen_chunk *chunk, const penstock_transaction *transaction)
 {
-	penstock_transaction *copy = pen_arena_alloc(&chunk->arena, sizeof(*copy));
+	penstock_transaction *copy;
 
-	if (copy != NULL)
-		*copy = *transaction;
+	if (chunk->transaction_count < PEN_CHUNK_TRANSACTIONS_FEW)
+		copy = &chunk->few_transactions[chunk->transaction_count++];
+	else
+		copy = pen_arena_alloc(&chunk->arena, sizeof(*copy));
+	if (copy == NULL)
+		return NULL;
+	*copy = *transaction;
+	if (transaction->gid != NULL)
+	{
+		size_t size = strlen(transaction->gid) + 1;
+		char *gid = pen_arena_alloc(&chunk->arena, size);
+
+		if (gid == NULL)
+			return NULL;
+		copy->gid = memcpy(gid, transaction->gid, size);
+	}
 	return copy;
 }
 
@@ -85,8 +119,10 @@ pen_chunk_relations(pen_chunk *chunk, penstock_event *event,
 size_t
 pen_chunk_size(const pen_chunk *chunk)
 {
-	return sizeof(*chunk) + chunk->byte_count + chunk->capacity * sizeof(*chunk->events) +
-		   chunk->arena.size;
+	size_t events =
+		chunk->events != chunk->few_events ? chunk->capacity * sizeof(*chunk->events) : 0;
+
+	return sizeof(*chunk) + chunk->byte_count + events + chunk->arena.size;
 }
 
 void
@@ -124,6 +160,7 @@ pen_chunk_unref(pen_chunk *chunk)
 	if (chunk->free_bytes != NULL)
 		chunk->free_bytes(chunk->bytes);
 	pen_arena_reset(&chunk->arena);
-	free(chunk->events);
+	if (chunk->events != chunk->few_events)
+		free(chunk->events);
 	free(chunk);
 }

@@ -7,6 +7,10 @@
 #include "base/error.h"
 #include "penstock/event.h"
 
+/* A small transaction needs no memory but that of its chunk. */
+#define PEN_CHUNK_EVENTS_FEW       6
+#define PEN_CHUNK_TRANSACTIONS_FEW 2
+
 typedef struct pen_chunk
 {
 	penstock_event *events;
@@ -14,6 +18,7 @@ typedef struct pen_chunk
 
 	/* Private. */
 	size_t capacity;
+	size_t transaction_count; /* of the few */
 	void *bytes;
 	size_t byte_count;
 	void (*free_bytes)(void *bytes);
@@ -21,6 +26,8 @@ typedef struct pen_chunk
 	_Atomic unsigned int references;
 	struct pen_memory_budget *budget;
 	size_t charged;
+	penstock_transaction few_transactions[PEN_CHUNK_TRANSACTIONS_FEW];
+	penstock_event few_events[PEN_CHUNK_EVENTS_FEW];
 } pen_chunk;
 
 /*
@@ -43,7 +50,7 @@ extern penstock_event *pen_chunk_add(pen_chunk *chunk);
 /* The event holds this relation: the chunk keeps a reference. relation NULL is harmless. */
 extern void pen_chunk_hold(pen_chunk *chunk, penstock_event *event,
 						   const penstock_relation *relation);
-/* A copy of the transaction that lives as long as the chunk, or NULL. */
+/* A copy of the transaction, its gid included, that lives as long as the chunk, or NULL. */
 extern const penstock_transaction *pen_chunk_transaction(pen_chunk *chunk,
 														 const penstock_transaction *transaction);
 /* The same for the relations of a truncate; takes a reference of each. False without memory. */

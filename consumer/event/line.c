@@ -2,6 +2,8 @@
  * A line is appended whole or not at all. */
 #include "event/line.h"
 
+#include <string.h>
+
 #include "json.h"
 
 static void
@@ -45,6 +47,29 @@ write_truncate(pen_wire_buf *buf, const pen_json_head *head, const penstock_even
 	return wrong;
 }
 
+/* The begin or end of a prepared transaction. */
+static const char *
+write_prepared(pen_wire_buf *buf, const penstock_event *event)
+{
+	const penstock_transaction *transaction = event->transaction;
+	const pen_json_boundary boundary = {
+		.xid = transaction->xid,
+		.gid = {(const uint8_t *) transaction->gid, strlen(transaction->gid)},
+		.lsn = transaction->commit_lsn,
+		.end_lsn = transaction->end_lsn,
+		.time = transaction->commit_time,
+		.prepare_end_lsn = transaction->prepare_end_lsn,
+		.prepare_time = transaction->prepare_time};
+
+	return pen_json_write_boundary(buf,
+								   event->kind == PENSTOCK_BEGIN     ? PEN_EVENT_BEGIN_PREPARE
+								   : event->kind == PENSTOCK_PREPARE ? PEN_EVENT_PREPARE
+								   : event->kind == PENSTOCK_COMMIT_PREPARED
+									   ? PEN_EVENT_COMMIT_PREPARED
+									   : PEN_EVENT_ROLLBACK_PREPARED,
+								   &boundary);
+}
+
 penstock_status
 pen_event_json_under(const penstock_event *event, const pen_json_head *head, pen_wire_buf *buf,
 					 pen_error *error)
@@ -53,7 +78,10 @@ pen_event_json_under(const penstock_event *event, const pen_json_head *head, pen
 	size_t start = buf->len;
 	const char *wrong;
 
-	if (event->kind == PENSTOCK_BEGIN)
+	if (event->kind > PENSTOCK_COMMIT ||
+		(event->kind == PENSTOCK_BEGIN && transaction->gid != NULL))
+		wrong = write_prepared(buf, event);
+	else if (event->kind == PENSTOCK_BEGIN)
 		wrong = pen_json_begin(buf, head);
 	else if (event->kind == PENSTOCK_COMMIT)
 		wrong = pen_json_commit(buf, head, transaction->end_lsn);

@@ -197,6 +197,14 @@ connect_error(PGconn *conn, const char *what, pen_error *error)
 	return pen_error_set(error, status, "%s: could not connect: %s%s", what, message, remedy);
 }
 
+/* Notices may quote rows, and the library does not print: libpq would, to standard error. */
+static void
+ignore_notice(void *context, const char *message)
+{
+	(void) context;
+	(void) message;
+}
+
 PGconn *
 pen_pq_connect(const char *conninfo, const pen_pq_options *options, const char *what,
 			   pen_error *error)
@@ -237,6 +245,7 @@ pen_pq_connect(const char *conninfo, const pen_pq_options *options, const char *
 		PQfinish(conn);
 		return NULL;
 	}
+	(void) PQsetNoticeProcessor(conn, ignore_notice, NULL);
 	return conn;
 }
 

@@ -11,7 +11,8 @@
  * another reads, and rows compare as text. */
 #define PEN_PQ_PINNED_SETTINGS                                                                     \
 	"-c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex "  \
-	"-c timezone=UTC -c lc_monetary=C -c search_path=pg_catalog "
+	"-c timezone=UTC -c lc_monetary=C -c array_nulls=on -c xmloption=content "                     \
+	"-c quote_all_identifiers=off -c search_path=pg_catalog "
 
 /* How to connect, beyond what the connection string says. */
 typedef struct pen_pq_options

@@ -27,6 +27,12 @@ pen_progress_release(pen_progress *progress, size_t destination)
 	progress->holds[destination] = false;
 }
 
+void
+pen_progress_hold(pen_progress *progress, size_t destination)
+{
+	progress->holds[destination] = true;
+}
+
 uint64_t
 pen_progress_confirmable(pen_progress *progress, uint64_t received_lsn)
 {

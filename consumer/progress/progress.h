@@ -24,6 +24,9 @@ extern void pen_progress_durable(pen_progress *progress, size_t destination, uin
 /* A destination that loads everything afresh at each start (memory) holds nothing back. */
 extern void pen_progress_release(pen_progress *progress, size_t destination);
 
+/* One that was released takes part again: it holds back from what has been confirmed on. */
+extern void pen_progress_hold(pen_progress *progress, size_t destination);
+
 /*
  * What may be confirmed: the lowest durable LSN, never less than what was returned before. 0 until
  * every destination that counts has a position. received_lsn, everything before which has been

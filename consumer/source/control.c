@@ -13,6 +13,10 @@
 struct pen_control
 {
 	PGconn *conn;
+	bool asked; /* something was sent whose answer has not been taken */
+	bool answered;
+	pen_control_reply reply;
+	pen_error failure; /* of the question; status PENSTOCK_OK: none */
 };
 
 pen_control *
@@ -81,7 +85,8 @@ pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info, pe
 		control->conn,
 		"SELECT slot_type = 'logical', coalesce(plugin, ''), coalesce(database, ''), active, "
 		"coalesce(active_pid, 0), coalesce(confirmed_flush_lsn, '0/0'), "
-		"coalesce(wal_status, '') FROM pg_catalog.pg_replication_slots WHERE slot_name = $1",
+		"coalesce(wal_status, ''), two_phase FROM pg_catalog.pg_replication_slots WHERE slot_name "
+		"= $1",
 		1, params, error);
 
 	memset(info, 0, sizeof(*info));
@@ -97,6 +102,7 @@ pen_control_slot(pen_control *control, const char *slot, pen_slot_info *info, pe
 		info->active_pid = atoi(PQgetvalue(result, 0, 4));
 		(void) pen_pq_parse_lsn(PQgetvalue(result, 0, 5), &info->confirmed_lsn);
 		snprintf(info->wal_status, sizeof(info->wal_status), "%s", PQgetvalue(result, 0, 6));
+		info->two_phase = PQgetvalue(result, 0, 7)[0] == 't';
 	}
 	PQclear(result);
 	return PENSTOCK_OK;
@@ -147,6 +153,135 @@ pen_control_settled_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
 		if (pen_pq_execute(control->conn, "SELECT pg_sleep(0.02)", error) < 0)
 			return error->status;
 	}
+}
+
+/* ---- questions that are not waited for ---- */
+
+penstock_status
+pen_control_send(pen_control *control, pen_control_question question, const char *slot,
+				 pen_error *error)
+{
+	static const char *const questions[] = {
+		[PEN_CONTROL_RETAINED] =
+			"SELECT pg_catalog.pg_wal_lsn_diff(CASE WHEN pg_catalog.pg_is_in_recovery() "
+			"THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_lsn() END, "
+			"restart_lsn)::bigint, coalesce(safe_wal_size, -1), coalesce(wal_status, '') "
+			"FROM pg_catalog.pg_replication_slots WHERE slot_name = $1 AND restart_lsn IS NOT NULL",
+		[PEN_CONTROL_HEARTBEAT] =
+			"SELECT pg_catalog.pg_logical_emit_message(false, 'penstock.heartbeat', '') "
+			"WHERE NOT pg_catalog.pg_is_in_recovery() AND $1::text IS NOT NULL",
+	};
+
+	if (PQsendQueryParams(control->conn, questions[question], 1, NULL, &slot, NULL, NULL, 0) == 0)
+	{
+		pen_pq_error(error, control->conn, NULL);
+		error->status = PENSTOCK_E_RETRY;
+		return pen_error_context(error, "source");
+	}
+	control->asked = true;
+	control->answered = false;
+	control->reply = (pen_control_reply){.question = question};
+	pen_error_clear(&control->failure);
+	return PENSTOCK_OK;
+}
+
+bool
+pen_control_is_asked(const pen_control *control)
+{
+	return control->asked;
+}
+
+static void
+read_reply(const PGresult *result, pen_control_reply *reply)
+{
+	reply->found = PQntuples(result) == 1;
+	if (!reply->found || reply->question != PEN_CONTROL_RETAINED)
+		return;
+	reply->retained.bytes = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+	reply->retained.safe_bytes = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+	snprintf(reply->retained.wal_status, sizeof(reply->retained.wal_status), "%s",
+			 PQgetvalue(result, 0, 2));
+}
+
+static const char *
+what_failed(pen_control_question question)
+{
+	return question == PEN_CONTROL_HEARTBEAT ? "source: could not write a heartbeat"
+											 : "source: could not see what the slot holds back";
+}
+
+static void
+fail_reply(pen_control *control, const PGresult *result)
+{
+	pen_error *failure = &control->failure;
+
+	pen_pq_error(failure, control->conn, result);
+	failure->status =
+		PQstatus(control->conn) == CONNECTION_BAD ? PENSTOCK_E_RETRY : PENSTOCK_E_CONFIG;
+	pen_error_context(failure, "%s", what_failed(control->reply.question));
+}
+
+/* All of the answer has arrived, unless a question that was waited for has swept it away. */
+static penstock_status
+take_reply(pen_control *control, pen_control_reply *reply, pen_error *error)
+{
+	control->asked = false;
+	*reply = control->reply;
+	if (!control->answered)
+		return PENSTOCK_AGAIN;
+	if (control->failure.status < 0)
+		*error = control->failure;
+	return control->failure.status;
+}
+
+penstock_status
+pen_control_receive(pen_control *control, pen_control_reply *reply, pen_error *error)
+{
+	PGresult *result;
+
+	*reply = control->reply;
+	if (PQconsumeInput(control->conn) == 0)
+	{
+		pen_pq_error(error, control->conn, NULL);
+		error->status = PENSTOCK_E_RETRY;
+		return pen_error_context(error, "source");
+	}
+	while (PQisBusy(control->conn) == 0)
+	{
+		result = PQgetResult(control->conn);
+		if (result == NULL)
+			return take_reply(control, reply, error);
+		control->answered = true;
+		if (PQresultStatus(result) == PGRES_TUPLES_OK)
+			read_reply(result, &control->reply);
+		else
+			fail_reply(control, result);
+		PQclear(result);
+	}
+	return PENSTOCK_AGAIN;
+}
+
+penstock_status
+pen_control_each_table(pen_control *control,
+					   bool (*take)(const char *schema, const char *name, void *context),
+					   void *context, pen_error *error)
+{
+	PGresult *result = pen_pq_query(
+		control->conn,
+		"SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "
+		"JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+		"WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname "
+		"<> 'information_schema' ORDER BY 1, 2",
+		0, NULL, error);
+	bool taken = true;
+
+	if (result == NULL)
+		return pen_error_context(error, "source: listing its tables");
+	for (int row = 0; taken && row < PQntuples(result); row++)
+		taken = take(PQgetvalue(result, row, 0), PQgetvalue(result, row, 1), context);
+	PQclear(result);
+	return taken ? PENSTOCK_OK
+				 : pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for the source's tables");
 }
 
 penstock_status

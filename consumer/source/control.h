@@ -14,6 +14,7 @@ typedef struct pen_slot_info
 	bool exists;
 	bool active;
 	bool logical;
+	bool two_phase;
 	int active_pid;
 	char plugin[64];
 	char database[64];
@@ -40,6 +41,43 @@ extern penstock_status pen_control_current_lsn(pen_control *control, uint64_t *l
  * stream will certainly reach. Waits for commits that are not flushed yet, at most a second. */
 extern penstock_status pen_control_settled_lsn(pen_control *control, uint64_t *lsn,
 											   pen_error *error);
+
+/* ---- questions that are not waited for, one at a time ---- */
+
+typedef enum pen_control_question
+{
+	PEN_CONTROL_RETAINED, /* how much WAL the source keeps for the slot */
+	PEN_CONTROL_HEARTBEAT /* write an empty message into the WAL */
+} pen_control_question;
+
+typedef struct pen_retained
+{
+	int64_t bytes;
+	int64_t safe_bytes; /* that may still be written before the slot is in danger; -1: no limit */
+	char wal_status[16];
+} pen_retained;
+
+typedef struct pen_control_reply
+{
+	pen_control_question question;
+	bool found; /* RETAINED: there is such a slot; HEARTBEAT: written, not so on a standby */
+	pen_retained retained;
+} pen_control_reply;
+
+/* E_RETRY: the connection is lost. */
+extern penstock_status pen_control_send(pen_control *control, pen_control_question question,
+										const char *slot, pen_error *error);
+extern bool pen_control_is_asked(const pen_control *control);
+/* PENSTOCK_OK and *reply, PENSTOCK_AGAIN: not yet, E_RETRY: the connection is lost. Another failure
+ * is the question's, which stands in *reply. */
+extern penstock_status pen_control_receive(pen_control *control, pen_control_reply *reply,
+										   pen_error *error);
+/* Tell take of every table that holds rows, outside of system schemas. E_RETRY when it says false:
+ * no memory. */
+extern penstock_status pen_control_each_table(pen_control *control,
+											  bool (*take)(const char *schema, const char *name,
+														   void *context),
+											  void *context, pen_error *error);
 
 /* Print all logical slots through print, one call each. */
 extern penstock_status pen_control_list_slots(pen_control *control,

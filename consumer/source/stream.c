@@ -30,6 +30,7 @@ identify(pen_stream *stream, pen_error *error)
 {
 	PGresult *result = pen_pq_query(stream->conn, "IDENTIFY_SYSTEM", 0, NULL, error);
 	pen_stream_system *system = &stream->system;
+	const char *encoding = PQparameterStatus(stream->conn, "server_encoding");
 
 	if (result == NULL)
 		return pen_error_context(error, "source: could not identify the system");
@@ -46,6 +47,7 @@ identify(pen_stream *stream, pen_error *error)
 	system->timeline = (uint32_t) strtoul(PQgetvalue(result, 0, 1), NULL, 10);
 	snprintf(system->database, sizeof(system->database), "%s", PQgetvalue(result, 0, 3));
 	system->server_version = PQserverVersion(stream->conn);
+	system->utf8 = encoding != NULL && strcmp(encoding, "UTF8") == 0;
 	PQclear(result);
 	return PENSTOCK_OK;
 }
@@ -101,6 +103,8 @@ explain(pen_error *error, const char *slot)
 	else if (strstr(error->text, "may not be used as an output plugin") != NULL)
 		remedy =
 			"add penstock to output_plugin_libraries in the source's postgresql.conf and reload";
+	else if (strstr(error->text, "unrecognized option \"streaming\"") != NULL)
+		remedy = "update the plugin on the source, or run with --streaming=off";
 	else if (strcmp(error->sqlstate, "58P01") == 0)
 		remedy = "install the plugin on the source server: make install-plugin";
 	else if (strcmp(error->sqlstate, "42704") == 0)
@@ -137,25 +141,52 @@ quote_slot(pen_stream *stream, const char *slot, pen_error *error)
 	return quoted;
 }
 
-penstock_status
-pen_stream_create_slot(pen_stream *stream, const char *slot, bool temporary,
-					   uint64_t *consistent_lsn, pen_error *error)
+/* The command that creates a slot, whose second column is where it begins; for free(). Version 14
+ * has two-phase in its SQL function only. */
+static char *
+create_command(pen_stream *stream, const pen_stream_slot *slot, pen_error *error)
 {
-	char *quoted = quote_slot(stream, slot, error);
-	char sql[512];
+	char *quoted = quote_slot(stream, slot->name, error);
+	char *literal = PQescapeLiteral(stream->conn, slot->name, strlen(slot->name));
+	int version = stream->system.server_version;
+	char *sql = NULL;
+	int length = -1;
+
+	if (quoted != NULL && literal != NULL && slot->two_phase && version < 150000)
+		length =
+			asprintf(&sql,
+					 "SELECT slot_name, lsn FROM pg_catalog.pg_create_logical_replication_slot("
+					 "%s, '" PLUGIN "', %s, true)",
+					 literal, slot->temporary ? "true" : "false");
+	else if (quoted != NULL && literal != NULL)
+		length = asprintf(&sql, "CREATE_REPLICATION_SLOT %s %s LOGICAL " PLUGIN " %s", quoted,
+						  slot->temporary ? "TEMPORARY" : "",
+						  version < 150000  ? "NOEXPORT_SNAPSHOT"
+						  : slot->two_phase ? "(SNAPSHOT 'nothing', TWO_PHASE true)"
+											: "(SNAPSHOT 'nothing')");
+	PQfreemem(quoted);
+	PQfreemem(literal);
+	if (length >= 0)
+		return sql;
+	if (quoted != NULL)
+		pen_error_set(error, PENSTOCK_E_RETRY, "source: out of memory");
+	return NULL;
+}
+
+penstock_status
+pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot, uint64_t *consistent_lsn,
+					   pen_error *error)
+{
+	char *sql = create_command(stream, slot, error);
 	PGresult *result;
 	bool parsed = true;
 
-	if (quoted == NULL)
+	if (sql == NULL)
 		return error->status;
-	snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT %s %s LOGICAL " PLUGIN " %s", quoted,
-			 temporary ? "TEMPORARY" : "",
-			 stream->system.server_version >= 150000 ? "(SNAPSHOT 'nothing')"
-													 : "NOEXPORT_SNAPSHOT");
-	PQfreemem(quoted);
 	result = pen_pq_query(stream->conn, sql, 0, NULL, error);
+	free(sql);
 	if (result == NULL)
-		return explain(error, slot);
+		return explain(error, slot->name);
 	if (consistent_lsn != NULL)
 		parsed =
 			PQntuples(result) == 1 && pen_pq_parse_lsn(PQgetvalue(result, 0, 1), consistent_lsn);
@@ -237,22 +268,88 @@ pen_stream_history(pen_stream *stream, pen_timeline_switch **history, size_t *co
 
 /* ---- streaming ---- */
 
-penstock_status
-pen_stream_start(pen_stream *stream, const char *slot, uint64_t lsn, pen_error *error)
+/* Between single quotes, of which two stand for one: the replication protocol's grammar knows no
+ * E'', so a backslash is plain. For free(), NULL without memory. */
+static char *
+quote_value(const char *value)
+{
+	char *quoted = malloc(2 * strlen(value) + 3);
+	char *to = quoted;
+
+	if (quoted == NULL)
+		return NULL;
+	*to++ = '\'';
+	for (; *value != '\0'; value++)
+	{
+		if (*value == '\'')
+			*to++ = '\'';
+		*to++ = *value;
+	}
+	*to++ = '\'';
+	*to = '\0';
+	return quoted;
+}
+
+/* Append ", "name" 'value'" to *sql. False without memory. */
+static bool
+append_option(pen_stream *stream, char **sql, const pen_stream_option *option)
+{
+	char *name = PQescapeIdentifier(stream->conn, option->name, strlen(option->name));
+	char *value = quote_value(option->value);
+	char *longer = NULL;
+	bool ok =
+		name != NULL && value != NULL && asprintf(&longer, "%s, %s %s", *sql, name, value) >= 0;
+
+	PQfreemem(name);
+	free(value);
+	if (!ok)
+		return false;
+	free(*sql);
+	*sql = longer;
+	return true;
+}
+
+/* The command that begins the stream, for free(). */
+static char *
+start_command(pen_stream *stream, const char *slot, uint64_t lsn, const pen_stream_option *options,
+			  size_t count, pen_error *error)
 {
 	char *quoted = quote_slot(stream, slot, error);
 	char position[20];
-	char sql[512];
-	PGresult *result;
+	char *sql = NULL;
+	char *whole = NULL;
+	bool ok;
 
 	if (quoted == NULL)
-		return error->status;
+		return NULL;
 	pen_pq_format_lsn(lsn, position);
-	snprintf(sql, sizeof(sql),
-			 "START_REPLICATION SLOT %s LOGICAL %s (\"protocol_min\" '%d', \"protocol_max\" '%d')",
-			 quoted, position, PEN_PROTOCOL_VERSION_MIN, PEN_PROTOCOL_VERSION_MAX);
+	ok = asprintf(&sql,
+				  "START_REPLICATION SLOT %s LOGICAL %s (\"protocol_min\" '%d', "
+				  "\"protocol_max\" '%d'",
+				  quoted, position, PEN_PROTOCOL_VERSION_MIN, PEN_PROTOCOL_VERSION_MAX) >= 0;
 	PQfreemem(quoted);
+	for (size_t i = 0; ok && i < count; i++)
+		ok = append_option(stream, &sql, &options[i]);
+	if (!ok || asprintf(&whole, "%s)", sql) < 0)
+	{
+		whole = NULL;
+		pen_error_set(error, PENSTOCK_E_RETRY, "source: out of memory");
+	}
+	free(sql);
+	return whole;
+}
+
+penstock_status
+pen_stream_start(pen_stream *stream, const char *slot, uint64_t lsn,
+				 const pen_stream_option *options, size_t count, pen_error *error)
+{
+	char *sql = start_command(stream, slot, lsn, options, count, error);
+	PGresult *result;
+
+	if (sql == NULL)
+		return error->status;
 	result = pen_pq_query(stream->conn, sql, 0, NULL, error);
+	free(sql);
 	if (result == NULL)
 		return explain(error, slot);
 	if (PQresultStatus(result) != PGRES_COPY_BOTH || PQsetnonblocking(stream->conn, 1) != 0)

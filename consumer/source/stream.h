@@ -17,6 +17,7 @@ typedef struct pen_stream_system
 	uint64_t flush_lsn;
 	char database[64];
 	int server_version; /* as 150020 */
+	bool utf8;          /* the database's encoding is UTF8 */
 } pen_stream_system;
 
 typedef enum pen_stream_message_kind
@@ -42,8 +43,15 @@ extern pen_stream *pen_stream_open(const char *conninfo, int connect_timeout_ms,
 extern void pen_stream_close(pen_stream *stream);
 extern const pen_stream_system *pen_stream_identify(const pen_stream *stream);
 
+typedef struct pen_stream_slot
+{
+	const char *name;
+	bool temporary;
+	bool two_phase; /* prepared transactions can be had when they are prepared */
+} pen_stream_slot;
+
 /* Only before pen_stream_start. consistent_lsn: commits from there on are streamed; may be NULL. */
-extern penstock_status pen_stream_create_slot(pen_stream *stream, const char *slot, bool temporary,
+extern penstock_status pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot,
 											  uint64_t *consistent_lsn, pen_error *error);
 extern penstock_status pen_stream_drop_slot(pen_stream *stream, const char *slot, pen_error *error);
 
@@ -51,8 +59,17 @@ extern penstock_status pen_stream_drop_slot(pen_stream *stream, const char *slot
 extern penstock_status pen_stream_history(pen_stream *stream, pen_timeline_switch **history,
 										  size_t *count, pen_error *error);
 
-/* Begin COPY BOTH at lsn, or at the slot's confirmed position where that is later. */
+/* An option of the plugin. */
+typedef struct pen_stream_option
+{
+	const char *name;
+	const char *value;
+} pen_stream_option;
+
+/* Begin COPY BOTH at lsn, or at the slot's confirmed position where that is later, with count
+ * options for the plugin beside the versions of the protocol. */
 extern penstock_status pen_stream_start(pen_stream *stream, const char *slot, uint64_t lsn,
+										const pen_stream_option *options, size_t count,
 										pen_error *error);
 
 /* Take what has arrived, without waiting: PENSTOCK_OK and *message, or PENSTOCK_AGAIN. */

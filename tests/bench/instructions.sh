@@ -6,7 +6,7 @@
 # as well. Runs in the sandbox: make bench-instructions
 set -eu -o pipefail
 
-. "$PENSTOCK_SANDBOX/tests/server.sh"
+. "$PENSTOCK_SANDBOX/tests/bench/lib.sh"
 pkglibdir=$("$PG_CONFIG" --pkglibdir)
 contenders=()
 
@@ -36,37 +36,21 @@ slots()
 		FROM unnest('{$(printf '%s\n' "${contenders[@]}" | cut -d' ' -f2 | sort -u | paste -sd,)}'::text[]) plugin" >/dev/null
 }
 
-load()
-{
-	case $1 in
-	narrow)
-		sql "$source" "INSERT INTO narrow SELECT i, i % 100, 'payload of row ' || i FROM generate_series(1, 9000) i"
-		;;
-	wide)
-		sql "$source" "INSERT INTO wide SELECT i, i % 1000, i::bigint * 1000003, i / 7.0, 'text of row ' || i,
-			timestamptz '2026-01-01' + i * interval '1 second', md5(i::text)::uuid,
-			jsonb_build_object('id', i, 'tags', jsonb_build_array('a', 'b')), i % 2 = 0, i / 3.0,
-			date '2026-01-01' + i % 365, 'varchar ' || i FROM generate_series(1, 3000) i"
-		sql "$source" "UPDATE wide SET a = a + 1, n = n + 1, t = t || '!'"
-		sql "$source" 'DELETE FROM wide'
-		;;
-	esac
-}
-
 # Slots X_from_narrow see both workloads, X_from_wide the second, X_from_end none of them.
 prepare()
 {
 	server_start source 'logical_decoding_work_mem = 1GB' 'autovacuum = off' 'fsync = off' 'max_replication_slots = 40' \
 		"output_plugin_libraries = 'pgoutput, penstock, wal2json, decoderbufs, penstock_floor'"
 	source=$(server_uri source postgres)
-	sql "$source" 'CREATE TABLE narrow(id int PRIMARY KEY, grp int, payload text)'
-	sql "$source" 'CREATE TABLE wide(id bigint PRIMARY KEY, a int, b bigint, n numeric(12,2), t text,
-		ts timestamptz, u uuid, j jsonb, f boolean, d float8, dt date, v varchar(40))'
+	create W1
+	create W3
 	sql "$source" 'CREATE PUBLICATION bench FOR ALL TABLES'
 	slots from_narrow
-	load narrow
+	sql "$source" "INSERT INTO narrow $(narrow_rows 1 9000)"
 	slots from_wide
-	load wide
+	sql "$source" "INSERT INTO wide $(wide_rows 3000)"
+	sql "$source" "UPDATE wide SET a = a + 1, n = n + 1, t = t || '!'"
+	sql "$source" 'DELETE FROM wide'
 	slots from_end
 	server_stop source
 }
@@ -80,7 +64,7 @@ count()
 	sed -n 's/.*Collected : \([0-9]*\).*/\1/p' "$log" | grep . || { cat "$log" >&2; return 1; }
 }
 
-show()
+show_instructions()
 {
 	local line name plugin options narrow wide end floor_narrow=0 floor_wide=0
 	echo "PostgreSQL $(postgres --version | grep -o '[0-9.]*' | head -n 1): instructions a change, and above the floor"
@@ -98,7 +82,6 @@ show()
 	done
 }
 
-{ true >&3; } 2>/dev/null || exec 3>/dev/null
 add_contenders
 prepare
-show
+show_instructions

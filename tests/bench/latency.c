@@ -104,7 +104,7 @@ main(int argc, char **argv)
 		usleep(PAUSE_US);
 	}
 	qsort(taken, (size_t) samples, sizeof(double), compare_doubles);
-	printf("%.1f %.1f %.1f\n", taken[samples / 2], taken[samples * 99 / 100], taken[samples - 1]);
+	printf("%.2f %.2f %.2f\n", taken[samples / 2], taken[samples * 99 / 100], taken[samples - 1]);
 	PQfinish(source);
 	PQfinish(follower);
 	free(taken);

@@ -9,20 +9,13 @@
 # MB       received, with the newline that pg_recvlogical writes after each message
 set -eu -o pipefail
 
-. "$PENSTOCK_SANDBOX/tests/server.sh"
+. "$PENSTOCK_SANDBOX/tests/bench/lib.sh"
 runs=${1:-5}
 shift || true
 [ $# -gt 0 ] || set -- W1 W2 W3 W4
 pkglibdir=$("$PG_CONFIG" --pkglibdir)
 results=$TMPDIR/results.tsv
 event=instructions:u
-{ true >&3; } 2>/dev/null || exec 3>/dev/null
-
-fail()
-{
-	echo "bench: $*" >&2
-	exit 1
-}
 
 # What is to hold: workload, contender, measure, beside whom, at most.
 targets()
@@ -41,72 +34,6 @@ targets()
 	W2 penstock-decoderbufs seconds decoderbufs 0.8
 	W3 penstock-decoderbufs seconds decoderbufs 0.8
 	END
-}
-
-# The workloads: what is there before the slot, what is then decoded, and how many changes and
-# commits that makes.
-
-describe()
-{
-	case $1 in
-	W1) echo 'one transaction of 1,000,000 inserts' ;;
-	W2) echo '100,000 transactions of pgbench -N' ;;
-	W3) echo '200,000 wide rows inserted, updated, deleted, a transaction each' ;;
-	W4) echo '1,000 tables, 200 rows in each, a transaction each' ;;
-	esac
-}
-
-expected()
-{
-	case $1 in
-	W1) changes=1000000 commits=1 ;;
-	W2) changes=200000 commits=100000 ;;
-	W3) changes=600000 commits=3 ;;
-	W4) changes=200000 commits=1000 ;;
-	*) fail "unknown workload $1: W1, W2, W3, W4" ;;
-	esac
-}
-
-create()
-{
-	case $1 in
-	W1) sql "$source" 'CREATE TABLE narrow(id int PRIMARY KEY, grp int, payload text)' ;;
-	W2) pgbench -i -q -s 10 "$source" >/dev/null 2>&1 ;;
-	W3) sql "$source" 'CREATE TABLE wide(id bigint PRIMARY KEY, a int, b bigint, n numeric(12,2), t text,
-		ts timestamptz, u uuid, j jsonb, f boolean, d float8, dt date, v varchar(40))' ;;
-	W4) sql "$source" "DO \$\$ BEGIN FOR i IN 1..1000 LOOP
-		EXECUTE format('CREATE TABLE t%s(id int PRIMARY KEY, grp int, payload text)', i); END LOOP; END \$\$" ;;
-	esac
-}
-
-load()
-{
-	case $1 in
-	W1) sql "$source" "INSERT INTO narrow SELECT i, i % 100, 'payload of row ' || i FROM generate_series(1, 1000000) i" ;;
-	W2) pgbench -n -N -c 4 -t 25000 "$source" >/dev/null 2>&1 ;;
-	W3)
-		sql "$source" "INSERT INTO wide SELECT i, i % 1000, i::bigint * 1000003, i / 7.0, 'text of row ' || i,
-			timestamptz '2026-01-01' + i * interval '1 second', md5(i::text)::uuid,
-			jsonb_build_object('id', i, 'tags', jsonb_build_array('a', 'b')), i % 2 = 0, i / 3.0,
-			date '2026-01-01' + i % 365, 'varchar ' || i FROM generate_series(1, 200000) i"
-		sql "$source" "UPDATE wide SET a = a + 1, n = n + 1, t = t || '!'"
-		sql "$source" 'DELETE FROM wide'
-		;;
-	W4) sql "$source" "DO \$\$ BEGIN FOR i IN 1..1000 LOOP
-		EXECUTE format('INSERT INTO t%s SELECT i, i %% 100, ''payload of row '' || i FROM generate_series(1, 200) i', i);
-		COMMIT; END LOOP; END \$\$" ;;
-	esac
-}
-
-destroy()
-{
-	case $1 in
-	W1) sql "$source" 'DROP TABLE narrow' ;;
-	W2) pgbench -i -I d "$source" >/dev/null 2>&1 ;;
-	W3) sql "$source" 'DROP TABLE wide' ;;
-	W4) sql "$source" "DO \$\$ BEGIN FOR i IN 1..1000 LOOP
-		EXECUTE format('DROP TABLE t%s', i); COMMIT; END LOOP; END \$\$" ;;
-	esac
 }
 
 # The contenders: an output plugin and its options each.
@@ -137,9 +64,9 @@ is_offered()
 	local plugin status=0
 	plugin=$(plugin_of "$1")
 	[ -e "$pkglibdir/$plugin.so" ] || return 1
-	make_slot "$plugin"
-	receive "$1" /dev/null || status=$?
-	drop_slot
+	copy_slot run "$plugin"
+	receive run "$end" /dev/null $(options "$1") || status=$?
+	drop_slot run
 	if [ "$status" = 0 ]; then
 		return 0
 	fi
@@ -165,41 +92,6 @@ choose_contenders()
 	sql "$source" "SELECT pg_drop_replication_slot('start')" >/dev/null
 }
 
-# One slot stands before the workload; each run has a copy of it, so that all decode the same WAL.
-
-make_slot()
-{
-	sql "$source" "SELECT pg_copy_logical_replication_slot('start', 'run', false, '$1')" \
-		>/dev/null 2>"$TMPDIR/stderr" || fail "$1: $(cat "$TMPDIR/stderr")"
-}
-
-wait_for_release()
-{
-	until [ "$(sql "$source" "SELECT active FROM pg_replication_slots WHERE slot_name = 'run'")" = f ]; do
-		sleep 0.05
-	done
-}
-
-drop_slot()
-{
-	wait_for_release
-	sql "$source" "SELECT pg_drop_replication_slot('run')" >/dev/null
-}
-
-# receive CONTENDER FILE: what it complains of is kept, as decoderbufs always says something.
-receive()
-{
-	pg_recvlogical -d "$source" --slot run --start --endpos "$end" --no-loop -f "$2" $(options "$1") \
-		2>"$TMPDIR/stderr" 3>&-
-}
-
-# The processor time of the server's processes that have ended, in seconds: the walsender's, after a
-# run, and that of a few sessions of psql, the same for every contender.
-ended_cpu()
-{
-	sed 's/.*) //' "/proc/$postmaster/stat" | awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }'
-}
-
 # What the server itself says it decoded: equal for all, and nothing spilled to disk.
 check_decoded()
 {
@@ -214,17 +106,17 @@ check_decoded()
 run_once()
 {
 	local from to cpu_from
-	make_slot "$(plugin_of "$1")"
-	cpu_from=$(ended_cpu)
-	from=$(date +%s.%N)
-	receive "$1" "$2" || fail "$1: $(cat "$TMPDIR/stderr")"
-	to=$(date +%s.%N)
-	wait_for_release
+	copy_slot run "$(plugin_of "$1")"
+	cpu_from=$(ended_cpu "$postmaster")
+	from=$(now)
+	receive run "$end" "$2" $(options "$1") || fail "$1: $(cat "$TMPDIR/stderr")"
+	to=$(now)
+	wait_for_release run
 	check_decoded "$1"
 	sleep 0.05
-	cpu=$(awk -v from="$cpu_from" -v to="$(ended_cpu)" 'BEGIN { printf "%.2f", to - from }')
-	seconds=$(awk -v from="$from" -v to="$to" 'BEGIN { printf "%.3f", to - from }')
-	drop_slot
+	cpu=$(difference "$cpu_from" "$(ended_cpu "$postmaster")")
+	seconds=$(difference "$from" "$to")
+	drop_slot run
 }
 
 # With processor events: virtual machines often have none.
@@ -237,10 +129,10 @@ can_count()
 count()
 {
 	can_count || return 0
-	make_slot "$(plugin_of "$1")"
+	copy_slot run "$(plugin_of "$1")"
 	perf stat -x, -o "$TMPDIR/perf" -e "$event" -p "$postmaster" -- \
 		pg_recvlogical -d "$source" --slot run --start --endpos "$end" --no-loop -f /dev/null $(options "$1")
-	drop_slot
+	drop_slot run
 	awk -F, '/^[0-9]/ { print $1 }' "$TMPDIR/perf"
 }
 
@@ -317,7 +209,7 @@ record()
 }
 
 # 1 workload 2 contender 3 seconds 4 cpu 5 bytes 6 changes 7 commits 8 instructions 9 all runs
-show()
+show_plugins()
 {
 	echo
 	echo "$1: $(describe "$1"); medians of $runs runs"
@@ -337,7 +229,7 @@ show()
 		}' "$results"
 }
 
-show_targets()
+show_plugin_targets()
 {
 	echo
 	echo 'Targets'
@@ -374,15 +266,14 @@ measure()
 	record "$1"
 	sql "$source" "SELECT pg_drop_replication_slot('start')" >/dev/null
 	destroy "$1"
-	show "$1"
+	show_plugins "$1"
 }
 
 for workload; do
 	expected "$workload"
 done
 cp "$PENSTOCK_SANDBOX/tests/bench/floor/penstock_floor.so" "$pkglibdir/"
-server_start source 'logical_decoding_work_mem = 1GB' 'max_wal_size = 8GB' 'autovacuum = off' \
-	'shared_buffers = 512MB' 'fsync = off' 'synchronous_commit = off'
+server_start source "$(bench_settings)"
 source=$(server_uri source postgres)
 postmaster=$(head -n 1 "$TMPDIR/source/postmaster.pid")
 sql "$source" 'CREATE PUBLICATION bench FOR ALL TABLES'
@@ -392,7 +283,7 @@ can_count || echo "Instructions are not counted: perf has no $event here."
 for workload; do
 	measure "$workload"
 done
-show_targets
+show_plugin_targets
 {
 	printf 'workload\tplugin\tseconds\tcpu_seconds\tbytes\tchanges\tcommits\tinstructions\truns\n'
 	cat "$results"

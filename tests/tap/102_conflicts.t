@@ -142,7 +142,7 @@ change("INSERT INTO t SELECT i FROM $hundred", 'INSERT INTO u VALUES (1, 1)');
 isnt($code, 0, 'one that stops is told');
 same_rows($source, 'postgres', $target, 'far', $_) for 't', 'u';
 
-refuses('an unknown policy', 2, qr/on-conflict: "ignore" is not error, upsert or skip/, @all, '--on-conflict', 'ignore');
+refuses('an unknown policy', 2, qr/on-conflict: "ignore" is not one of: error, upsert, skip/, @all, '--on-conflict', 'ignore');
 
 $source->stop;
 $target->stop;

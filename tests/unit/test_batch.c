@@ -54,11 +54,10 @@ make_relation(uint32_t oid, bool pair)
 static pen_batch_table *
 table_of(scene *s, const penstock_relation *relation)
 {
-	pen_batch_table *older;
-	pen_batch_table *table = pen_batch_table_get(&s->batch, relation, &older);
+	bool added;
+	pen_batch_table *table = pen_batch_table_get(&s->batch, relation, &added);
 
 	assert_non_null(table);
-	assert_null(older);
 	return table;
 }
 
@@ -396,9 +395,12 @@ test_another_version_of_a_table_names_the_one_before(void **state)
 	scene *s = *state;
 	const penstock_relation *newer = make_relation(1, false);
 	pen_batch_table *older;
+	bool added;
 	pen_batch_table *table;
 
-	table = pen_batch_table_get(&s->batch, newer, &older);
+	table = pen_batch_table_get(&s->batch, newer, &added);
+	assert_true(added);
+	older = pen_batch_table_older(&s->batch, newer);
 	assert_non_null(table);
 	assert_ptr_equal(older, s->table);
 	pen_batch_table_forget(&s->batch, older);

@@ -158,6 +158,24 @@ test_a_destination_without_a_position_fits_every_slot(void **state)
 	assert_string_equal(error.text, "");
 }
 
+static void
+test_one_that_takes_part_again_holds_back_what_comes_and_takes_nothing_back(void **state)
+{
+	pen_progress progress;
+
+	(void) state;
+	pen_progress_init(&progress, 2);
+	pen_progress_durable(&progress, 0, 500);
+	pen_progress_durable(&progress, 1, 100);
+	pen_progress_release(&progress, 1);
+	assert_int_equal(pen_progress_confirmable(&progress, NO_BOUND), 500);
+	pen_progress_hold(&progress, 1);
+	pen_progress_durable(&progress, 0, 700);
+	assert_int_equal(pen_progress_confirmable(&progress, NO_BOUND), 500);
+	pen_progress_durable(&progress, 1, 600);
+	assert_int_equal(pen_progress_confirmable(&progress, NO_BOUND), 600);
+}
+
 int
 main(void)
 {
@@ -168,6 +186,8 @@ main(void)
 		cmocka_unit_test(test_what_has_been_confirmed_never_decreases),
 		cmocka_unit_test(test_what_has_been_received_bounds_the_confirmation),
 		cmocka_unit_test(test_a_released_destination_holds_nothing_back),
+		cmocka_unit_test(
+			test_one_that_takes_part_again_holds_back_what_comes_and_takes_nothing_back),
 		cmocka_unit_test(test_without_destinations_what_was_received_is_confirmed),
 		cmocka_unit_test(test_a_slot_confirmed_beyond_what_is_stored_is_refused),
 		cmocka_unit_test(test_what_is_stored_beyond_the_sources_wal_is_refused),

@@ -96,6 +96,18 @@ test_a_backslash_takes_the_next_character_as_it_is(void **state)
 }
 
 static void
+test_white_space_around_names_does_not_count(void **state)
+{
+	(void) state;
+	assert_true(takes(" users , shop . orders\t,\n*.x ", "public", "users"));
+	assert_true(takes(" users , shop . orders\t,\n*.x ", "shop", "orders"));
+	assert_true(takes(" users , shop . orders\t,\n*.x ", "any", "x"));
+	assert_true(takes("a b", "public", "a b"));
+	assert_true(takes("\\ a\\ ", "public", " a "));
+	assert_true(takes("a\\\\ ", "public", "a\\"));
+}
+
+static void
 test_one_of_several_patterns_is_enough(void **state)
 {
 	(void) state;
@@ -270,6 +282,7 @@ main(void)
 		cmocka_unit_test(test_names_are_matched_whole_and_by_case),
 		cmocka_unit_test(test_a_star_stands_for_any_run_of_characters),
 		cmocka_unit_test(test_a_backslash_takes_the_next_character_as_it_is),
+		cmocka_unit_test(test_white_space_around_names_does_not_count),
 		cmocka_unit_test(test_one_of_several_patterns_is_enough),
 		cmocka_unit_test(test_malformed_patterns_are_refused_with_what_is_meant),
 		cmocka_unit_test(test_a_schema_may_end_in_a_quoted_backslash_only),

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "config/settings.h"
+#include "config/values.h"
 
 static int
 set_up(void **state)
@@ -34,7 +35,7 @@ set(pen_settings *settings, const char *name, const char *value)
 {
 	pen_error error;
 
-	return pen_settings_set(settings, name, value, &error);
+	return pen_settings_set(settings, name, value, PEN_FROM_CALLER, &error);
 }
 
 #define TAKEN(name, value) assert_int_equal(set(settings, name, value), PENSTOCK_OK)
@@ -46,7 +47,7 @@ refused(pen_settings *settings, const char *name, const char *value, const char 
 	pen_error error;
 
 	pen_error_clear(&error);
-	if (pen_settings_set(settings, name, value, &error) != PENSTOCK_E_CONFIG)
+	if (pen_settings_set(settings, name, value, PEN_FROM_CALLER, &error) != PENSTOCK_E_CONFIG)
 		fail_msg("%s=%s was taken", name, value);
 	if (strstr(error.text, text) == NULL || strstr(error.text, "option") == NULL)
 		fail_msg("%s=%s: %s", name, value, error.text);
@@ -64,10 +65,10 @@ test_defaults_are_those_of_the_table(void **state)
 	assert_int_equal(settings->destination_count, 0);
 	assert_int_equal(settings->memory_limit, 1 << 30);
 	assert_int_equal(settings->table_memory_limit, 0);
-	assert_int_equal(settings->batch_bytes_max, 1 << 20);
+	assert_int_equal(settings->each.batch_bytes_max, 8 << 20);
 	assert_int_equal(settings->progress_interval_ms, 10000);
 	assert_int_equal(settings->status_interval_ms, 1000);
-	assert_int_equal(settings->connect_timeout_ms, 15000);
+	assert_int_equal(settings->each.connect_timeout_ms, 15000);
 }
 
 static void
@@ -117,7 +118,7 @@ test_a_flag_is_on_or_off_in_several_words(void **state)
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refused(settings, "allow-triggers", bad[i], "on or off");
-	assert_int_equal(settings->allow_triggers, 0);
+	assert_int_equal(settings->each.allow_triggers, 0);
 }
 
 static void
@@ -151,16 +152,16 @@ test_times_have_units(void **state)
 	pen_settings *settings = *state;
 
 	TAKEN("connect-timeout", "5000");
-	assert_int_equal(settings->connect_timeout_ms, 5000);
+	assert_int_equal(settings->each.connect_timeout_ms, 5000);
 	TAKEN("connect-timeout", "6000ms");
-	assert_int_equal(settings->connect_timeout_ms, 6000);
+	assert_int_equal(settings->each.connect_timeout_ms, 6000);
 	TAKEN("connect-timeout", "7s");
-	assert_int_equal(settings->connect_timeout_ms, 7000);
+	assert_int_equal(settings->each.connect_timeout_ms, 7000);
 	TAKEN("connect-timeout", "2 min");
-	assert_int_equal(settings->connect_timeout_ms, 120000);
+	assert_int_equal(settings->each.connect_timeout_ms, 120000);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		refused(settings, "connect-timeout", bad[i], "ms, s or min");
-	assert_int_equal(settings->connect_timeout_ms, 120000);
+	assert_int_equal(settings->each.connect_timeout_ms, 120000);
 }
 
 /* Both ends of every number's range are taken, and one past each is not. */
@@ -172,10 +173,12 @@ test_every_number_has_its_limits(void **state)
 
 	for (const pen_setting *s = pen_setting_table; s->name != NULL; s++)
 	{
-		const int64_t *at = (const int64_t *) ((char *) settings + s->offset);
+		char *base = s->scope == PEN_SCOPE_RUN ? (char *) settings : (char *) &settings->each;
+		const int64_t *at = (const int64_t *) (base + s->offset);
 		char text[32];
 
-		if (s->type != PEN_SETTING_BYTES && s->type != PEN_SETTING_MS)
+		if (s->type != PEN_SETTING_BYTES && s->type != PEN_SETTING_MS &&
+			s->type != PEN_SETTING_NUMBER)
 			continue;
 		numbers++;
 		snprintf(text, sizeof(text), "%lld", (long long) s->min);
@@ -186,7 +189,8 @@ test_every_number_has_its_limits(void **state)
 		assert_int_equal(*at, s->max);
 		snprintf(text, sizeof(text), "%lld", (long long) s->max + 1);
 		refused(settings, s->name, text, "out of range");
-		refused(settings, s->name, text, s->type == PEN_SETTING_MS ? " ms " : " bytes ");
+		if (s->type != PEN_SETTING_NUMBER)
+			refused(settings, s->name, text, s->type == PEN_SETTING_MS ? " ms " : " bytes ");
 		if (s->min > 0)
 		{
 			snprintf(text, sizeof(text), "%lld", (long long) s->min - 1);
@@ -220,7 +224,8 @@ destination(const char *value, const char *name, const char *uri)
 	pen_error error;
 
 	assert_int_equal(pen_settings_init(&settings, &error), PENSTOCK_OK);
-	assert_int_equal(pen_settings_set(&settings, "to", value, &error), PENSTOCK_OK);
+	assert_int_equal(pen_settings_set(&settings, "to", value, PEN_FROM_CALLER, &error),
+					 PENSTOCK_OK);
 	assert_int_equal(settings.destination_count, 1);
 	assert_string_equal(settings.destinations[0].name, name);
 	assert_string_equal(settings.destinations[0].uri, uri);
@@ -308,6 +313,213 @@ test_destinations_have_a_limit(void **state)
 	assert_int_equal(settings->destination_count, PEN_SETTINGS_DESTINATIONS_MAX);
 }
 
+/* ---- what destinations have for themselves ---- */
+
+static pen_named_destination *
+named(pen_settings *settings, const char *name)
+{
+	pen_error error;
+	pen_named_destination *found = pen_settings_destination(settings, name, &error);
+
+	assert_non_null(found);
+	return found;
+}
+
+#define GIVEN(name, option, value, origin)                                                         \
+	assert_int_equal(pen_settings_set_for(named(settings, name), option, value, origin, &error),   \
+					 PENSTOCK_OK)
+
+static void
+test_a_destination_has_the_runs_value_or_its_own(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	TAKEN("source", "dbname=x");
+	TAKEN("to", "one=memory:");
+	TAKEN("to", "two=memory:");
+	GIVEN("one", "batch_ms", "5", PEN_FROM_FILE);
+	GIVEN("one", "batch-bytes-max", "7", PEN_FROM_FILE);
+	assert_int_equal(pen_settings_set(settings, "batch-ms", "6", PEN_FROM_FILE, &error),
+					 PENSTOCK_OK);
+	TAKEN("batch-bytes-max", "8");
+	assert_int_equal(pen_settings_check(settings, true, &error), PENSTOCK_OK);
+	/* Its own counts more than the file's for all, the caller's for all more than that. */
+	assert_int_equal(settings->destinations[0].options.batch_ms, 5);
+	assert_int_equal(settings->destinations[1].options.batch_ms, 6);
+	assert_int_equal(settings->destinations[0].options.batch_bytes_max, 8);
+	assert_int_equal(settings->destinations[1].options.batch_bytes_max, 8);
+	assert_int_equal(settings->destinations[1].options.connect_timeout_ms, 15000);
+}
+
+static void
+test_a_list_of_tables_is_not_inherited(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	TAKEN("source", "dbname=x");
+	TAKEN("tables", "public.*");
+	TAKEN("to", "one=memory:");
+	TAKEN("to", "two=memory:");
+	GIVEN("two", "tables", "public.a*", PEN_FROM_FILE);
+	assert_int_equal(pen_settings_check(settings, true, &error), PENSTOCK_OK);
+	assert_null(settings->destinations[0].options.tables);
+	assert_string_equal(settings->destinations[1].options.tables, "public.a*");
+	assert_string_equal(settings->each.tables, "public.*");
+}
+
+static void
+test_a_destination_has_no_options_of_the_run(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	assert_int_equal(
+		pen_settings_set_for(named(settings, "one"), "slot", "s", PEN_FROM_FILE, &error),
+		PENSTOCK_E_CONFIG);
+	assert_non_null(strstr(error.text, "of the run"));
+	assert_int_equal(
+		pen_settings_set_for(named(settings, "one"), "slat", "s", PEN_FROM_FILE, &error),
+		PENSTOCK_E_CONFIG);
+	assert_null(pen_settings_destination(settings, "", &error));
+	assert_null(pen_settings_destination(settings, "One", &error));
+	assert_null(pen_settings_destination(settings, "a/b", &error));
+	assert_null(pen_settings_destination(
+		settings, "a23456789_123456789_123456789_123456789_123456789_123456789_1234", &error));
+}
+
+static void
+test_the_caller_wins_whatever_the_order(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	TAKEN("slot", "mine");
+	assert_int_equal(pen_settings_set(settings, "slot", "file's", PEN_FROM_FILE, &error),
+					 PENSTOCK_OK);
+	assert_string_equal(settings->slot, "mine");
+	/* What is overruled is looked at all the same. */
+	TAKEN("memory-limit", "16MB");
+	assert_int_equal(pen_settings_set(settings, "memory-limit", "x", PEN_FROM_FILE, &error),
+					 PENSTOCK_E_CONFIG);
+	assert_int_equal(settings->memory_limit, 16 << 20);
+
+	GIVEN("one", "to", "postgresql://a/d", PEN_FROM_FILE);
+	GIVEN("one", "batch-ms", "9", PEN_FROM_FILE);
+	TAKEN("to", "one=memory:");
+	GIVEN("one", "to", "postgresql://b/d", PEN_FROM_FILE);
+	TAKEN("source", "dbname=x");
+	assert_int_equal(settings->destination_count, 1);
+	assert_int_equal(pen_settings_check(settings, true, &error), PENSTOCK_OK);
+	assert_string_equal(settings->destinations[0].uri, "memory:");
+	assert_int_equal(settings->destinations[0].options.batch_ms, 9);
+}
+
+static void
+test_a_destination_that_is_only_named_is_refused(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	TAKEN("source", "dbname=x");
+	GIVEN("one", "batch-ms", "9", PEN_FROM_FILE);
+	assert_int_equal(pen_settings_check(settings, true, &error), PENSTOCK_E_CONFIG);
+	assert_non_null(strstr(error.text, "destination one"));
+}
+
+static void
+test_times_may_be_named_with_their_unit(void **state)
+{
+	pen_settings *settings = *state;
+
+	TAKEN("connect_timeout_ms", "16000");
+	assert_int_equal(settings->each.connect_timeout_ms, 16000);
+	TAKEN("progress-interval-ms", "1s");
+	assert_int_equal(settings->progress_interval_ms, 1000);
+	refused(settings, "memory-limit-ms", "16MB", "no option");
+	refused(settings, "connect_timeout_m", "16000", "no option");
+	refused(settings, "connect_timeout_msx", "16000", "no option");
+}
+
+static void
+test_patterns_are_looked_at_where_they_are_given(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	assert_int_equal(pen_settings_set(settings, "tables", "a.b.c", PEN_FROM_CALLER, &error),
+					 PENSTOCK_E_CONFIG);
+	assert_non_null(strstr(error.text, "a.b.c"));
+	assert_null(settings->each.tables);
+	refused(settings, "tables", "", "tables");
+}
+
+static void
+test_values_of_a_file_are_not_repeated(void **state)
+{
+	pen_settings *settings = *state;
+	pen_error error;
+
+	for (const pen_setting *s = pen_setting_table; s->name != NULL; s++)
+	{
+		if (s->type == PEN_SETTING_STRING || s->type == PEN_SETTING_DESTINATION ||
+			s->type == PEN_SETTING_FILE || s->type == PEN_SETTING_PATTERNS)
+			continue;
+		assert_int_equal(pen_settings_set(settings, s->name, "s3cret", PEN_FROM_FILE, &error),
+						 PENSTOCK_E_CONFIG);
+		assert_null(strstr(error.text, "s3cret"));
+		assert_int_equal(
+			pen_settings_set(settings, s->name, "99999999999999999", PEN_FROM_FILE, &error),
+			PENSTOCK_E_CONFIG);
+		assert_null(strstr(error.text, "99999999999999999"));
+	}
+}
+
+/* ---- numbers and choices, on a line of the test's own ---- */
+
+static void
+test_a_choice_is_one_of_its_words(void **state)
+{
+	static const char *const words[] = {"error", "upsert", "skip", NULL};
+	static const pen_setting choice = {
+		.name = "on-conflict", .type = PEN_SETTING_CHOICE, .words = words};
+	int64_t value = 7;
+	pen_error error;
+
+	(void) state;
+	for (int i = 0; i < 3; i++)
+	{
+		assert_int_equal(pen_setting_parse(&choice, words[i], true, &value, &error), PENSTOCK_OK);
+		assert_int_equal(value, i);
+	}
+	assert_int_equal(pen_setting_parse(&choice, "Error", true, &value, &error), PENSTOCK_E_CONFIG);
+	assert_string_equal(error.text,
+						"option on-conflict: \"Error\" is not one of: error, upsert, skip");
+	assert_int_equal(pen_setting_parse(&choice, "", false, &value, &error), PENSTOCK_E_CONFIG);
+	assert_int_equal(value, 2);
+}
+
+static void
+test_a_number_has_no_unit(void **state)
+{
+	static const pen_setting number = {
+		.name = "jobs", .type = PEN_SETTING_NUMBER, .min = 1, .max = 64};
+	static const char *const bad[] = {"", "0", "65", "-1", "1kB", "1ms", "1.0", " 1", "x"};
+	int64_t value = 7;
+	pen_error error;
+
+	(void) state;
+	assert_int_equal(pen_setting_parse(&number, "64", true, &value, &error), PENSTOCK_OK);
+	assert_int_equal(value, 64);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		if (pen_setting_parse(&number, bad[i], true, &value, &error) != PENSTOCK_E_CONFIG)
+			fail_msg("%s was taken", bad[i]);
+	}
+	assert_int_equal(value, 64);
+}
+
 /* ---- the settings as a whole ---- */
 
 static penstock_status
@@ -391,13 +603,16 @@ test_errors_do_not_repeat_passwords(void **state)
 		/* Put where something else belongs. */
 		for (const pen_setting *s = pen_setting_table; s->name != NULL; s++)
 		{
-			if (s->type == PEN_SETTING_STRING || s->type == PEN_SETTING_DESTINATION)
+			if (s->type == PEN_SETTING_STRING || s->type == PEN_SETTING_DESTINATION ||
+				s->type == PEN_SETTING_PATTERNS)
 				continue;
-			assert_int_equal(pen_settings_set(settings, s->name, secrets[i], &error),
-							 PENSTOCK_E_CONFIG);
+			assert_int_equal(
+				pen_settings_set(settings, s->name, secrets[i], PEN_FROM_CALLER, &error),
+				PENSTOCK_E_CONFIG);
 			assert_null(strstr(error.text, "s3cret"));
 		}
-		assert_int_equal(pen_settings_set(settings, secrets[i], "on", &error), PENSTOCK_E_CONFIG);
+		assert_int_equal(pen_settings_set(settings, secrets[i], "on", PEN_FROM_CALLER, &error),
+						 PENSTOCK_E_CONFIG);
 		assert_null(strstr(error.text, "s3cret"));
 	}
 	TAKEN("slot", "s");
@@ -416,9 +631,11 @@ test_long_values_are_cut_in_errors(void **state)
 
 	memset(value, 'x', sizeof(value) - 1);
 	value[sizeof(value) - 1] = '\0';
-	assert_int_equal(pen_settings_set(settings, "create-slot", value, &error), PENSTOCK_E_CONFIG);
+	assert_int_equal(pen_settings_set(settings, "create-slot", value, PEN_FROM_CALLER, &error),
+					 PENSTOCK_E_CONFIG);
 	assert_true(strlen(error.text) < 200);
-	assert_int_equal(pen_settings_set(settings, value, "on", &error), PENSTOCK_E_CONFIG);
+	assert_int_equal(pen_settings_set(settings, value, "on", PEN_FROM_CALLER, &error),
+					 PENSTOCK_E_CONFIG);
 	assert_true(strlen(error.text) < 200);
 }
 
@@ -440,6 +657,16 @@ main(void)
 									   TEST(test_a_name_that_is_used_twice_is_refused),
 									   TEST(test_a_chosen_name_does_not_clash_with_a_number),
 									   TEST(test_destinations_have_a_limit),
+									   TEST(test_a_destination_has_the_runs_value_or_its_own),
+									   TEST(test_a_list_of_tables_is_not_inherited),
+									   TEST(test_a_destination_has_no_options_of_the_run),
+									   TEST(test_the_caller_wins_whatever_the_order),
+									   TEST(test_a_destination_that_is_only_named_is_refused),
+									   TEST(test_times_may_be_named_with_their_unit),
+									   TEST(test_patterns_are_looked_at_where_they_are_given),
+									   TEST(test_values_of_a_file_are_not_repeated),
+									   TEST(test_a_choice_is_one_of_its_words),
+									   TEST(test_a_number_has_no_unit),
 									   TEST(test_a_source_is_needed_and_memory_is_the_default),
 									   TEST(test_a_slot_cannot_be_created_without_a_name),
 									   TEST(test_until_is_current_or_an_lsn),

@@ -256,13 +256,17 @@ new_scene(const pen_destination_kind *kind)
 {
 	scene *s = calloc(1, sizeof(*s));
 	fake *f = calloc(1, sizeof(*f));
+	pen_feed_options options = {0};
+	pen_error error;
+	pen_feed *feed = pen_feed_new(&options, &error);
 
+	assert_non_null(feed);
 	pthread_mutex_init(&s->lock, NULL);
 	s->config.name = "fake";
 	f->base.kind = kind;
 	f->base.config = &s->config;
 	f->s = s;
-	s->worker = pen_worker_new(&f->base, &s->source, &s->no_log, wake, s);
+	s->worker = pen_worker_new(&f->base, feed, &s->source, &s->no_log, wake, s);
 	assert_non_null(s->worker);
 	return s;
 }
@@ -323,6 +327,31 @@ status_of(scene *s)
 
 	pen_worker_status_get(s->worker, &status);
 	return status;
+}
+
+static size_t
+queue_bytes(scene *s)
+{
+	pen_feed_state state;
+
+	pen_feed_state_get(pen_worker_feed(s->worker), &state);
+	return state.queue_bytes;
+}
+
+static penstock_status
+push_start(scene *s, unsigned int epoch, uint64_t lsn)
+{
+	pen_error error;
+
+	return pen_worker_push_start(s->worker, epoch, lsn, &error);
+}
+
+static penstock_status
+push_advance(scene *s, uint64_t lsn)
+{
+	pen_error error;
+
+	return pen_feed_advance(pen_worker_feed(s->worker), lsn, &error);
 }
 
 static void
@@ -393,6 +422,7 @@ static void
 push(scene *s, uint64_t commit_lsn, const char *parts)
 {
 	pen_chunk *chunk = pen_chunk_new(malloc(100), 100, free);
+	pen_error error;
 
 	for (const char *part = parts; *part != '\0'; part++)
 	{
@@ -406,7 +436,7 @@ push(scene *s, uint64_t commit_lsn, const char *parts)
 		event->transaction = pen_chunk_transaction(chunk, &transaction);
 	}
 	pen_chunk_seal(chunk, &s->budget);
-	assert_int_equal(pen_worker_push_chunk(s->worker, chunk), PENSTOCK_OK);
+	assert_int_equal(pen_feed_chunk(pen_worker_feed(s->worker), chunk, &error), PENSTOCK_OK);
 	pen_chunk_unref(chunk);
 }
 
@@ -416,7 +446,7 @@ run(scene *s)
 	pen_error error;
 
 	assert_int_equal(pen_worker_open(s->worker, &error), PENSTOCK_OK);
-	assert_int_equal(pen_worker_run(s->worker, &error), PENSTOCK_OK);
+	assert_int_equal(pen_worker_run(s->worker, NULL, &error), PENSTOCK_OK);
 	assert_int_equal(status_of(s).state, PEN_WORKER_READY);
 	assert_int_equal(status_of(s).wants_epoch, 1);
 }
@@ -424,7 +454,7 @@ run(scene *s)
 static void
 stream(scene *s, unsigned int epoch, uint64_t start_lsn)
 {
-	assert_int_equal(pen_worker_push_start(s->worker, epoch, start_lsn), PENSTOCK_OK);
+	assert_int_equal(push_start(s, epoch, start_lsn), PENSTOCK_OK);
 	wait_state(s, PEN_WORKER_STREAMING);
 	wait_drained(s);
 }
@@ -474,7 +504,7 @@ test_a_destination_is_drained_only_between_transactions(void **state)
 	hold(s, FLUSH, false);
 	wait_drained(s);
 	assert_int_equal(status_of(s).position.durable_lsn, 118);
-	assert_int_equal(status_of(s).queue_bytes, 0);
+	assert_int_equal(queue_bytes(s), 0);
 }
 
 static void
@@ -487,7 +517,7 @@ test_what_is_queued_counts_until_it_is_done(void **state)
 	hold(s, APPLY, true);
 	push(s, 110, "BIC");
 	push(s, 120, "BIC");
-	assert_true(status_of(s).queue_bytes >= 200);
+	assert_true(queue_bytes(s) >= 200);
 	assert_false(status_of(s).drained);
 	hold(s, APPLY, false);
 	wait_drained(s);
@@ -504,9 +534,9 @@ test_an_advance_flushes_first_and_never_goes_back(void **state)
 	stream(s, 1, 100);
 	hold(s, APPLY, true);
 	push(s, 110, "BIC");
-	assert_int_equal(pen_worker_push_advance(s->worker, 300), PENSTOCK_OK);
-	assert_int_equal(pen_worker_push_advance(s->worker, 300), PENSTOCK_OK);
-	assert_int_equal(pen_worker_push_advance(s->worker, 250), PENSTOCK_OK);
+	assert_int_equal(push_advance(s, 300), PENSTOCK_OK);
+	assert_int_equal(push_advance(s, 300), PENSTOCK_OK);
+	assert_int_equal(push_advance(s, 250), PENSTOCK_OK);
 	hold(s, APPLY, false);
 	wait_drained(s);
 	expect_log(s, "open start:100 B110 I C110 flush advance:300 ");
@@ -521,7 +551,7 @@ test_an_advance_within_a_transaction_is_no_advance(void **state)
 	run(s);
 	stream(s, 1, 100);
 	push(s, 110, "BI");
-	assert_int_equal(pen_worker_push_advance(s->worker, 300), PENSTOCK_OK);
+	assert_int_equal(push_advance(s, 300), PENSTOCK_OK);
 	push(s, 110, "C");
 	wait_drained(s);
 	expect_log(s, "open start:100 B110 I C110 flush ");
@@ -607,16 +637,16 @@ test_every_call_may_fail_and_is_tried_again(void **state)
 
 		forget_log(s);
 		tell(s, calls[i], 1, PENSTOCK_E_RETRY);
-		assert_int_equal(pen_worker_push_start(s->worker, epoch++, lsn), PENSTOCK_OK);
+		assert_int_equal(push_start(s, epoch++, lsn), PENSTOCK_OK);
 		push(s, lsn, "BIC");
-		assert_int_equal(pen_worker_push_advance(s->worker, lsn + 50), PENSTOCK_OK);
+		assert_int_equal(push_advance(s, lsn + 50), PENSTOCK_OK);
 		wait_log(s, "close open ");
 		wait_state(s, PEN_WORKER_READY);
 		stream(s, epoch++, lsn);
 		push(s, lsn + 60, "BIC");
 		wait_drained(s);
 		assert_int_equal(status_of(s).position.durable_lsn, lsn + 68);
-		assert_int_equal(pen_worker_push_start(s->worker, epoch++, lsn), PENSTOCK_OK);
+		assert_int_equal(push_start(s, epoch++, lsn), PENSTOCK_OK);
 		wait_drained(s);
 	}
 }
@@ -634,9 +664,9 @@ test_streams_that_began_before_it_came_back_are_ignored(void **state)
 	push(s, 110, "BIC");
 	wait_log(s, "close open ");
 	assert_int_equal(status_of(s).state, PEN_WORKER_DOWN);
-	assert_int_equal(pen_worker_push_start(s->worker, 2, 100), PENSTOCK_OK);
+	assert_int_equal(push_start(s, 2, 100), PENSTOCK_OK);
 	push(s, 110, "BIC");
-	assert_int_equal(pen_worker_push_advance(s->worker, 300), PENSTOCK_OK);
+	assert_int_equal(push_advance(s, 300), PENSTOCK_OK);
 	hold(s, OPEN, false);
 	wait_state(s, PEN_WORKER_READY);
 	wait_drained(s);
@@ -736,7 +766,7 @@ test_a_row_rejected_twice_at_one_position_stops_the_destination(void **state)
 	wait_drained(s);
 	forget_log(s);
 	/* Nothing wakes it any more, and what is pushed is let go. */
-	assert_int_equal(pen_worker_push_start(s->worker, 3, 100), PENSTOCK_OK);
+	assert_int_equal(push_start(s, 3, 100), PENSTOCK_OK);
 	push(s, 110, "BIC");
 	wait_drained(s);
 	assert_int_equal(status_of(s).state, PEN_WORKER_STOPPED);
@@ -801,6 +831,180 @@ test_what_needs_a_person_stops_the_destination(void **state)
 	}
 }
 
+/* ---- pausing ---- */
+
+static void
+test_a_pause_comes_at_the_end_of_a_transaction_and_commits_it(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	stream(s, 1, 100);
+	push(s, 110, "BI");
+	wait_log(s, "I ");
+	pen_worker_pause(s->worker);
+	push(s, 110, "I");
+	wait_log(s, "I I ");
+	assert_true(status_of(s).pausing);
+	assert_int_equal(status_of(s).state, PEN_WORKER_STREAMING);
+	push(s, 110, "C");
+	push(s, 120, "BIC"); /* too late */
+	wait_state(s, PEN_WORKER_PAUSED);
+	assert_false(status_of(s).pausing);
+	wait_drained(s);
+	expect_log(s, "open start:100 B110 I I C110 flush close ");
+	assert_int_equal(status_of(s).position.durable_lsn, 118);
+	/* And it stays so. */
+	assert_int_equal(push_start(s, 2, 100), PENSTOCK_OK);
+	push(s, 130, "BIC");
+	wait_drained(s);
+	assert_int_equal(status_of(s).state, PEN_WORKER_PAUSED);
+	expect_log(s, "open start:100 B110 I I C110 flush close ");
+}
+
+static void
+test_a_resumed_destination_opens_and_waits_for_the_next_stream(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	stream(s, 1, 100);
+	push(s, 110, "BIC");
+	wait_drained(s);
+	pen_worker_pause(s->worker);
+	wait_state(s, PEN_WORKER_PAUSED);
+	forget_log(s);
+	hold(s, OPEN, true);
+	pen_worker_resume(s->worker);
+	assert_int_equal(status_of(s).state, PEN_WORKER_DOWN); /* from then on */
+	hold(s, OPEN, false);
+	wait_state(s, PEN_WORKER_READY);
+	assert_int_equal(status_of(s).wants_epoch, 2);
+	assert_int_equal(status_of(s).stored_lsn, 118);
+	push(s, 120, "BIC"); /* of a stream that it has no part in any more */
+	stream(s, 2, 100);
+	push(s, 110, "BIC");
+	push(s, 120, "BIC");
+	wait_drained(s);
+	wait_log(s, "C120 flush ");
+	assert_int_equal(status_of(s).position.durable_lsn, 128);
+	pen_worker_resume(s->worker); /* nothing to resume: nothing happens */
+	push(s, 130, "BIC");
+	wait_log(s, "C130 flush ");
+	assert_int_equal(s->opened, 2);
+}
+
+static void
+test_a_pause_that_has_not_come_about_can_be_taken_back(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	stream(s, 1, 100);
+	push(s, 110, "BI");
+	wait_log(s, "I ");
+	pen_worker_pause(s->worker);
+	assert_true(status_of(s).pausing);
+	pen_worker_resume(s->worker);
+	assert_false(status_of(s).pausing);
+	push(s, 110, "C");
+	wait_drained(s);
+	expect_log(s, "open start:100 B110 I C110 flush ");
+	assert_int_equal(status_of(s).state, PEN_WORKER_STREAMING);
+}
+
+static void
+test_a_pause_ends_the_attempts_to_come_back(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	stream(s, 1, 100);
+	tell(s, OPEN, 1000, PENSTOCK_E_RETRY);
+	tell(s, FLUSH, 1, PENSTOCK_E_RETRY);
+	push(s, 110, "BIC");
+	wait_log(s, "open close "); /* back-off goes on */
+	pen_worker_pause(s->worker);
+	wait_state(s, PEN_WORKER_PAUSED);
+	forget_log(s);
+	usleep(300000); /* longer than the back-off was */
+	expect_log(s, "");
+	tell(s, OPEN, 0, PENSTOCK_OK);
+	pen_worker_resume(s->worker);
+	wait_state(s, PEN_WORKER_READY);
+	expect_log(s, "open ");
+}
+
+static void
+test_a_pause_whose_commit_fails_is_a_pause_all_the_same(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	stream(s, 1, 100);
+	push(s, 110, "BI");
+	wait_log(s, "I ");
+	tell(s, FLUSH, 1, PENSTOCK_E_RETRY);
+	pen_worker_pause(s->worker);
+	push(s, 110, "C");
+	wait_state(s, PEN_WORKER_PAUSED);
+	expect_log(s, "open start:100 B110 I C110 flush close ");
+	assert_int_equal(s->stored_lsn, 0); /* it comes again */
+}
+
+static void
+test_one_that_waits_for_its_stream_can_be_paused_too(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	pen_worker_pause(s->worker);
+	wait_state(s, PEN_WORKER_PAUSED);
+	expect_log(s, "open close ");
+}
+
+static void
+test_a_stopped_destination_is_not_paused_but_resumed_and_tries_afresh(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	s->fail_lsn = 110;
+	for (int round = 0; round < 2; round++)
+	{
+		unsigned int epoch = 1 + 2 * (unsigned int) round;
+
+		stream(s, epoch, 100);
+		tell(s, APPLY, 2, PENSTOCK_E_DATA);
+		push(s, 110, "BIC");
+		wait_state(s, PEN_WORKER_READY); /* the first time might be an echo, in each round */
+		stream(s, epoch + 1, 100);
+		push(s, 110, "BIC");
+		wait_state(s, PEN_WORKER_STOPPED);
+		pen_worker_pause(s->worker);
+		push(s, 120, "BIC");
+		wait_drained(s);
+		assert_int_equal(status_of(s).state, PEN_WORKER_STOPPED);
+		pen_worker_resume(s->worker);
+		assert_int_not_equal(status_of(s).state, PEN_WORKER_STOPPED); /* from then on */
+		wait_state(s, PEN_WORKER_READY);
+	}
+	stream(s, 5, 100);
+	push(s, 110, "BIC");
+	wait_drained(s);
+	assert_int_equal(status_of(s).position.durable_lsn, 118);
+}
+
+static void
+test_it_ends_while_it_is_paused(void **state)
+{
+	scene *s = *state;
+
+	run(s);
+	pen_worker_pause(s->worker);
+	wait_state(s, PEN_WORKER_PAUSED);
+}
+
 /* ---- the end ---- */
 
 static void
@@ -844,7 +1048,7 @@ test_it_ends_in_every_state_at_once(void **state)
 	run(s);
 	tell(s, OPEN, 1000, PENSTOCK_E_RETRY);
 	tell(s, START, 1, PENSTOCK_E_RETRY);
-	assert_int_equal(pen_worker_push_start(s->worker, 1, 100), PENSTOCK_OK);
+	assert_int_equal(push_start(s, 1, 100), PENSTOCK_OK);
 	wait_state(s, PEN_WORKER_DOWN);
 	push(s, 110, "BIC");
 	tear_down(state);
@@ -890,6 +1094,14 @@ main(void)
 			test_without_a_position_of_its_own_a_rejected_row_stops_at_once, set_up_forgetful,
 			tear_down),
 		TEST(test_what_needs_a_person_stops_the_destination),
+		TEST(test_a_pause_comes_at_the_end_of_a_transaction_and_commits_it),
+		TEST(test_a_resumed_destination_opens_and_waits_for_the_next_stream),
+		TEST(test_a_pause_that_has_not_come_about_can_be_taken_back),
+		TEST(test_a_pause_ends_the_attempts_to_come_back),
+		TEST(test_a_pause_whose_commit_fails_is_a_pause_all_the_same),
+		TEST(test_one_that_waits_for_its_stream_can_be_paused_too),
+		TEST(test_a_stopped_destination_is_not_paused_but_resumed_and_tries_afresh),
+		TEST(test_it_ends_while_it_is_paused),
 		TEST(test_it_ends_while_the_destination_blocks),
 		TEST(test_it_ends_in_every_state_at_once),
 		TEST(test_a_first_opening_that_fails_is_told_and_not_tried_again)};

@@ -66,6 +66,7 @@ struct pen_heap
 	/* Linear hashing: buckets 0..bucket_count; those below `split` are divided already. */
 	pthread_mutex_t lock; /* of everything below, and of next and hash of indexed rows */
 	uint32_t **buckets;   /* pieces of BUCKETS_IN_PIECE */
+	uint16_t **traces;    /* of each bucket: a bit for each hash that is, or was, in its chain */
 	uint32_t bucket_count;
 	uint32_t bucket_mask;
 	uint32_t indexed;

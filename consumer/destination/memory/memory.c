@@ -8,7 +8,8 @@
 #include "copy/load.h"
 #include "destination/kinds.h"
 #include "destination/memory/store.h"
-#include "route/route.h"
+#include "event/relation.h"
+#include "route/mapper.h"
 
 /* Garbage that waits for a snapshot to end is looked at this often when nothing else happens. */
 #define COLLECT_MS 200
@@ -17,6 +18,10 @@ typedef struct memory_destination
 {
 	pen_destination base; /* first */
 	pen_memory_store *store;
+
+	/* While it loads. */
+	pen_mapper *mapper;       /* NULL: rows stay as they are */
+	const pen_mapped *target; /* what becomes of the table that is being read */
 } memory_destination;
 
 static memory_destination *
@@ -71,19 +76,32 @@ load_takes(void *context, const char *schema, const char *table)
 {
 	const memory_destination *self = context;
 
-	return pen_route_takes(self->base.config->route, schema, table);
+	return pen_mapping_takes(self->base.config->mapping, schema, table);
 }
 
 static penstock_status
 load_table(void *context, const penstock_relation *relation, pen_error *error)
 {
-	return pen_memory_load_table(((memory_destination *) context)->store, relation, error);
+	memory_destination *self = context;
+
+	if (self->mapper != NULL)
+	{
+		if (pen_mapper_table(self->mapper, relation, &self->target, error) < 0)
+			return error->status;
+		relation = self->target->relation;
+	}
+	return pen_memory_load_table(self->store, relation, error);
 }
 
 static penstock_status
 load_row(void *context, const uint8_t *data, size_t len, pen_error *error)
 {
-	return pen_memory_load_row(((memory_destination *) context)->store, data, len, error);
+	memory_destination *self = context;
+
+	if (self->mapper != NULL &&
+		pen_mapper_map_row(self->mapper, self->target, &data, &len, error) < 0)
+		return error->status;
+	return data != NULL ? pen_memory_load_row(self->store, data, len, error) : PENSTOCK_OK;
 }
 
 static penstock_status
@@ -108,8 +126,16 @@ memory_open(pen_destination *destination, const pen_source_identity *source, pen
 	uint64_t consistent_point;
 	penstock_status status;
 
+	if (destination->config->mapping != NULL)
+	{
+		self->mapper = pen_mapper_new(destination->config->mapping);
+		if (self->mapper == NULL)
+			return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for memory tables");
+	}
 	pen_memory_load_begin(self->store);
 	status = pen_load_run(&options, &sink, &consistent_point, error);
+	pen_mapper_free(self->mapper);
+	self->mapper = NULL;
 	if (status < 0)
 	{
 		pen_memory_load_abort(self->store);

@@ -129,8 +129,15 @@ pen_postgres_prepare(postgres_destination *self, pen_target_statement *statement
 	for (int i = 0; i < statement->new_count; i++)
 		types[i] = parameter_type(statement, &columns[statement->new_columns[i]]);
 	for (int i = 0; i < statement->where_count; i++)
-		types[statement->new_count + i] =
-			parameter_type(statement, &columns[statement->where_columns[i]]);
+	{
+		const pen_target_column *column = &columns[statement->where_columns[i]];
+
+		types[statement->new_count + i] = parameter_type(statement, column);
+		/* Not whatever the = of a key might take: a regclass has that of oid. */
+		if (types[statement->new_count + i] == 0 && statement->operation < PEN_TARGET_SET_INSERT &&
+			!pen_target_by_whole_row(statement->target->relation))
+			types[statement->new_count + i] = column->type;
+	}
 	status = pen_pipeline_prepare(self->pipeline, statement->name, statement->sql, count, types,
 								  &expected, error);
 	free(types);

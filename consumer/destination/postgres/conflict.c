@@ -29,30 +29,6 @@ static const char *const create_sql =
 	"COMMIT";
 
 penstock_status
-pen_conflict_policy_parse(const char *name, pen_conflict_policy *policy, pen_error *error)
-{
-	static const char *const names[] = {
-		[PEN_CONFLICT_ERROR] = "error",
-		[PEN_CONFLICT_UPSERT] = "upsert",
-		[PEN_CONFLICT_SKIP] = "skip",
-	};
-
-	*policy = PEN_CONFLICT_ERROR;
-	if (name == NULL)
-		return PENSTOCK_OK;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-	{
-		if (strcmp(name, names[i]) == 0)
-		{
-			*policy = (pen_conflict_policy) i;
-			return PENSTOCK_OK;
-		}
-	}
-	return pen_error_set(error, PENSTOCK_E_CONFIG,
-						 "option on-conflict: \"%.60s\" is not error, upsert or skip", name);
-}
-
-penstock_status
 pen_conflict_prepare(PGconn *conn, pen_conflict_policy policy, pen_error *error)
 {
 	PGresult *result;

@@ -44,7 +44,7 @@ deallocate(postgres_destination *self, const pen_target *target, pen_error *erro
 	return PENSTOCK_OK;
 }
 
-/* An older version of a table: what was gathered for it is sent before anything of the new one, and
+/* An older version of a table, or one that had its name: what was gathered for it is sent before anything of the new one, and
  * its statements may fit no longer. */
 static penstock_status
 drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
@@ -68,13 +68,18 @@ drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 static pen_batch_table *
 find_table(postgres_destination *self, const penstock_relation *relation, pen_error *error)
 {
+	bool added;
+	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &added);
 	pen_batch_table *older;
-	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &older);
 
 	if (table == NULL)
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-	else if (older != NULL && drop_table(self, older, error) < 0)
-		return NULL;
+	while (table != NULL && added &&
+		   (older = pen_batch_table_older(&self->batch, relation)) != NULL)
+	{
+		if (drop_table(self, older, error) < 0)
+			return NULL;
+	}
 	return table;
 }
 
@@ -140,17 +145,18 @@ gather_truncate(postgres_destination *self, const penstock_event *event, pen_err
 {
 	pen_batch_table **tables = calloc((size_t) event->relation_count + 1, sizeof(*tables));
 	penstock_status status = PENSTOCK_OK;
+	uint32_t count = 0;
 
 	if (tables == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	for (uint32_t i = 0; i < event->relation_count && status >= 0; i++)
 	{
-		tables[i] = find_table(self, event->relations[i], error);
-		status = tables[i] != NULL ? PENSTOCK_OK : error->status;
+		tables[count] = find_table(self, event->relations[i], error);
+		status = tables[count++] != NULL ? PENSTOCK_OK : error->status;
 	}
-	if (status >= 0)
-		status = pen_batch_add_truncate(&self->batch, tables, event->relation_count,
-										event->restart_identity, self->commit_lsn, error);
+	if (status >= 0 && count > 0)
+		status = pen_batch_add_truncate(&self->batch, tables, count, event->restart_identity,
+										self->commit_lsn, error);
 	free(tables);
 	return status;
 }

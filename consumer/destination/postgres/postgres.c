@@ -19,8 +19,9 @@
 #include "pq/pq.h"
 
 #define SYNC_POLL_MS     50
-#define WAL_SHORT_HEADER 24 /* of a page of WAL */
-#define WAL_LONG_HEADER  40 /* of the first page of a segment */
+#define WAL_SHORT_HEADER 24  /* of a page of WAL */
+#define WAL_LONG_HEADER  40  /* of the first page of a segment */
+#define PARKED_POLL_MS   200 /* while a table is copied */
 #define CHUNK_BYTES_MAX  ((size_t) 8 * 1024 * 1024)
 #define ROW_BYTES        128                   /* that a change takes besides its values */
 #define IDLE_SEND_BYTES  ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
@@ -49,12 +50,10 @@ static pen_destination *
 postgres_create(const pen_destination_config *config, pen_error *error)
 {
 	char what[100];
-	pen_conflict_policy policy;
 	postgres_destination *self;
 
 	snprintf(what, sizeof(what), "destination %.80s", config->name);
-	if (pen_pq_check_conninfo(config->uri, what, error) < 0 ||
-		pen_conflict_policy_parse(config->on_conflict, &policy, error) < 0)
+	if (pen_pq_check_conninfo(config->uri, what, error) < 0)
 		return NULL;
 	self = calloc(1, sizeof(*self));
 	if (self == NULL)
@@ -64,7 +63,7 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 	}
 	self->base.kind = &pen_destination_postgres;
 	self->base.config = config;
-	self->policy = policy;
+	self->policy = config->on_conflict;
 	pen_batch_init(&self->batch);
 	return &self->base;
 }
@@ -86,6 +85,7 @@ postgres_close(pen_destination *destination)
 {
 	postgres_destination *self = self_of(destination);
 
+	pen_parked_close(self);
 	log_counters(self);
 	pen_postgres_forget_targets(self);
 	pen_sets_free(&self->sets);
@@ -107,6 +107,7 @@ postgres_destroy(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	postgres_close(destination);
+	pen_parked_forget_requests(self);
 	pen_relation_unref(self->missing);
 	free(self->new_values);
 	free(self->old_values);
@@ -184,6 +185,20 @@ open_session(postgres_destination *self, const pen_source_identity *source, pen_
 	return PENSTOCK_OK;
 }
 
+PGconn *
+pen_postgres_connect(const pen_destination_config *config, const pen_source_identity *source,
+					 pen_error *error)
+{
+	postgres_destination session = {.base.config = config};
+
+	if (open_session(&session, source, error) >= 0)
+		return session.conn;
+	if (session.conn != NULL)
+		pen_error_context(error, "destination %s", config->name);
+	PQfinish(session.conn);
+	return NULL;
+}
+
 static penstock_status
 read_wal_layout(postgres_destination *self, pen_error *error)
 {
@@ -215,6 +230,8 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
+	if (pen_parked_open(self, error) < 0)
+		return error->status;
 	*position = (pen_position){.applied_lsn = lsn, .durable_lsn = lsn};
 	return PENSTOCK_OK;
 }
@@ -424,6 +441,7 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 		self->stored_lsn = self->applied_lsn = self->durable_lsn = start_lsn;
 	}
 	self->gathered_lsn = self->stored_lsn;
+	self->in_source = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	report(self, position);
@@ -456,16 +474,31 @@ gather(postgres_destination *self, const penstock_event *event, pen_error *error
 	return send_gathered(self, error);
 }
 
+/* Between two source transactions: tables under copy, in a destination transaction of their own. */
+static penstock_status
+look_at_parked(postgres_destination *self, pen_error *error)
+{
+	if (!pen_parked_due(self))
+		return PENSTOCK_OK;
+	if ((is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0) ||
+		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0)
+		return error->status;
+	return commit(self, self->gathered_lsn, false, error);
+}
+
 static penstock_status
 finish_transaction(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
 	const pen_destination_config *config = self->base.config;
 
 	self->gathered_lsn = event->transaction->end_lsn;
+	self->in_source = false;
 	if (self->careful && is_gathering(self))
 		return commit(self, self->gathered_lsn, false, error) < 0
 				   ? error->status
 				   : pen_pipeline_drain(self->pipeline, error);
+	if (pen_parked_due(self))
+		return look_at_parked(self, error);
 	if (!is_gathering(self) ||
 		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
 		 pen_clock_ms() - self->began_ms < config->batch_ms))
@@ -496,15 +529,21 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 			self->transaction = *event->transaction;
 			self->commit_lsn = event->transaction->commit_lsn;
 			self->careful = self->commit_lsn <= self->careful_until;
+			self->in_source = true;
 			break;
 		case PENSTOCK_INSERT:
 		case PENSTOCK_UPDATE:
 		case PENSTOCK_DELETE:
 		case PENSTOCK_TRUNCATE:
-			status = gather(self, event, error);
+			status = pen_parked_filter(self, event, gather, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
+			break;
+		case PENSTOCK_PREPARE:
+		case PENSTOCK_COMMIT_PREPARED:
+		case PENSTOCK_ROLLBACK_PREPARED:
+			status = pen_error_set(error, PENSTOCK_E_BUG, "a prepared transaction was not refused");
 			break;
 	}
 	report(self, position);
@@ -563,6 +602,8 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	pen_expectation wal = {.check = check_wal, .context = self};
 	penstock_status status;
 
+	if (!self->in_source && look_at_parked(self, error) < 0)
+		return error->status;
 	if (self->commit_count > 0 && !is_gathering(self) &&
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
@@ -572,7 +613,9 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 			pen_pipeline_drain(self->pipeline, error) < 0)
 			return error->status;
 	}
-	*poll_ms = self->commit_count > 0 ? SYNC_POLL_MS : -1;
+	*poll_ms = self->commit_count > 0    ? SYNC_POLL_MS
+			   : pen_parked_active(self) ? PARKED_POLL_MS
+										 : -1;
 	status = send_while_idle(self, poll_ms, error);
 	report(self, position);
 	return look_at(self, status);

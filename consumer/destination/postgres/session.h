@@ -8,6 +8,7 @@
 #include "destination/postgres/batch.h"
 #include "destination/postgres/conflict.h"
 #include "destination/postgres/counters.h"
+#include "destination/postgres/parked.h"
 #include "destination/postgres/pipeline.h"
 #include "destination/postgres/row.h"
 #include "destination/postgres/sets.h"
@@ -37,10 +38,13 @@ typedef struct postgres_destination
 	uint64_t durable_lsn;
 	uint64_t gathered_lsn; /* end of the last source transaction in the open one */
 	uint64_t commit_lsn;   /* of the source transaction that is being applied */
-	bool in_transaction;   /* a BEGIN was sent */
-	bool has_deferrable;   /* a table with a deferrable constraint was seen */
-	bool deferred;         /* in the open transaction they are checked at its end */
-	size_t batch_bytes;    /* in the open transaction, gathered or sent */
+	bool in_source;        /* between BEGIN and COMMIT of a source transaction */
+	pen_parked *parked;    /* tables under copy; NULL: not open */
+	_Atomic(pen_parked_request *) requests;
+	bool in_transaction; /* a BEGIN was sent */
+	bool has_deferrable; /* a table with a deferrable constraint was seen */
+	bool deferred;       /* in the open transaction they are checked at its end */
+	size_t batch_bytes;  /* in the open transaction, gathered or sent */
 	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
 
@@ -75,12 +79,17 @@ typedef struct postgres_destination
 
 /* ---- postgres.c ---- */
 
+/* A session of a copy, as one that applies has it; NULL and error. The source itself, and a database
+ * that is a destination under another name too, are refused. */
+extern PGconn *pen_postgres_connect(const pen_destination_config *config,
+									const pen_source_identity *source, pen_error *error);
+
 /* Begin a destination transaction where none is open. */
 extern penstock_status pen_postgres_begin(postgres_destination *self, pen_error *error);
 
 /* ---- flush.c ---- */
 
-/* Gather a change or a truncate. */
+/* Gather a change or a truncate; what a copy has brought already is left out. */
 extern penstock_status pen_postgres_gather(postgres_destination *self, const penstock_event *event,
 										   pen_error *error);
 

@@ -41,14 +41,28 @@ write_condition(FILE *out, const pen_target *target, int column, int param, bool
 	const penstock_column *from = &target->relation->columns[column];
 
 	if (!whole_row)
-		fprintf(out, "%s = $%d", to->quoted, param);
+		fprintf(out, "%s %s $%d", to->quoted, to->equal, param);
 	else if (from->encoding == PEN_ENCODING_OUTPUT || from->base_type_oid == PEN_OID_JSON)
+		/* num_nulls: IS NULL looks into composites. */
 		fprintf(out,
-				"CASE WHEN $%d::text IS NULL THEN %s IS NULL ELSE %s IS NOT NULL AND "
-				"pg_catalog.format('%%s', %s) = $%d::text END",
+				"CASE WHEN $%d::text IS NULL THEN pg_catalog.num_nulls(%s) = 1 ELSE "
+				"pg_catalog.num_nulls(%s) = 0 AND "
+				"pg_catalog.format('%%s', %s) COLLATE \"C\" = $%d::text END",
 				param, to->quoted, to->quoted, to->quoted, param);
+	else if (from->base_type_oid == PEN_OID_BPCHAR)
+		/* Its blanks count here, which = and a cast to text leave out. */
+		fprintf(out,
+				"CASE WHEN $%d IS NULL THEN %s IS NULL ELSE pg_catalog.format('%%s', %s) "
+				"COLLATE \"C\" = pg_catalog.format('%%s', $%d) END",
+				param, to->quoted, to->quoted, param);
 	else if (from->base_type_oid == PEN_OID_TEXT || from->base_type_oid == PEN_OID_VARCHAR)
 		fprintf(out, "%s COLLATE \"C\" IS NOT DISTINCT FROM $%d", to->quoted, param);
+	else if (from->encoding == PEN_ENCODING_FLOAT4 || from->encoding == PEN_ENCODING_FLOAT8)
+		/* Zero has a sign, which = does not see. */
+		fprintf(out,
+				"(%s IS NOT DISTINCT FROM $%d AND (%s = 0 AND "
+				"pg_catalog.format('%%s', %s) <> $%d::text) IS NOT TRUE)",
+				to->quoted, param, to->quoted, to->quoted, param);
 	else
 		fprintf(out, "%s IS NOT DISTINCT FROM $%d", to->quoted, param);
 }
@@ -70,7 +84,8 @@ write_where(FILE *out, pen_target *target, pen_target_statement *statement)
 	{
 		int column = whole_row ? i : relation->key_columns[i];
 
-		if (target->columns[column].skip)
+		/* What both compute can be a key, and must not be left out of one. */
+		if (target->columns[column].skip && (whole_row || target->columns[column].type == 0))
 			continue;
 		statement->where_columns[statement->where_count++] = column;
 		fputs(join, out);

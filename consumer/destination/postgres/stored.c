@@ -10,10 +10,12 @@
 #include "pq/pq.h"
 #include "types.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
+/* What version 1 had, then what each later one added: the same statements create and migrate. */
 static const char *const create_sql =
 	"BEGIN;"
+	"SET LOCAL client_min_messages = warning;" /* of what is there already */
 	"SELECT pg_advisory_xact_lock(7310593858021290353);"
 	"CREATE SCHEMA IF NOT EXISTS penstock;"
 	"CREATE TABLE IF NOT EXISTS penstock.meta (version integer NOT NULL);"
@@ -33,12 +35,19 @@ static const char *const create_sql =
 	" source_oid bigint NOT NULL,"
 	" columns text NOT NULL,"
 	" PRIMARY KEY (slot, schema_name, table_name));"
+	/* 2: tables under copy. What was committed before lsn is in the rows. */
+	"ALTER TABLE penstock.tables"
+	" ADD COLUMN IF NOT EXISTS state text NOT NULL DEFAULT 'ready',"
+	" ADD COLUMN IF NOT EXISTS created boolean NOT NULL DEFAULT false,"
+	" ADD COLUMN IF NOT EXISTS lsn pg_lsn,"
+	" ADD COLUMN IF NOT EXISTS rows bigint;"
+	"UPDATE penstock.meta SET version = 2 WHERE version < 2;"
 	"COMMIT";
 
 /* ---- preparing ---- */
 
 static penstock_status
-check_version(PGconn *conn, bool *missing, pen_error *error)
+check_version(PGconn *conn, bool *outdated, pen_error *error)
 {
 	PGresult *result =
 		pen_pq_query(conn,
@@ -50,7 +59,7 @@ check_version(PGconn *conn, bool *missing, pen_error *error)
 
 	if (result == NULL)
 		return error->status;
-	*missing = PQgetvalue(result, 0, 0)[0] != 't';
+	*outdated = PQgetvalue(result, 0, 0)[0] != 't';
 	if (PQgetvalue(result, 0, 1)[0] == 't')
 	{
 		PQclear(result);
@@ -58,7 +67,7 @@ check_version(PGconn *conn, bool *missing, pen_error *error)
 							 "the server is a standby: it takes no writes");
 	}
 	PQclear(result);
-	if (*missing)
+	if (*outdated)
 		return PENSTOCK_OK;
 	result = pen_pq_query(conn, "SELECT max(version) FROM penstock.meta", 0, NULL, error);
 	if (result == NULL)
@@ -71,18 +80,19 @@ check_version(PGconn *conn, bool *missing, pen_error *error)
 			"the schema penstock has version %d, made by a newer Penstock; this one knows "
 			"version %d: upgrade the consumer",
 			version, SCHEMA_VERSION);
+	*outdated = version < SCHEMA_VERSION;
 	return PENSTOCK_OK;
 }
 
 penstock_status
 pen_stored_prepare(PGconn *conn, pen_error *error)
 {
-	bool missing = false;
+	bool outdated = false;
 	pen_error ignored;
 
-	if (check_version(conn, &missing, error) < 0)
+	if (check_version(conn, &outdated, error) < 0)
 		return error->status;
-	if (!missing)
+	if (!outdated)
 		return PENSTOCK_OK;
 	if (pen_pq_execute(conn, create_sql, error) < 0)
 	{
@@ -150,7 +160,7 @@ check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, 
 	if (strcmp(fingerprint, source->fingerprint) != 0)
 		return pen_error_set(
 			error, PENSTOCK_E_REFUSED,
-			"the list of tables has changed since slot \"%s\" was last read for this "
+			"the list of tables has changed, or --origin, since slot \"%s\" was last read for this "
 			"destination: earlier changes of tables that are new in it were left out; go back "
 			"to the old list, or bring the tables in step and UPDATE penstock.progress SET "
 			"fingerprint = '%s' WHERE slot = '%s'",
@@ -195,11 +205,16 @@ pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, 
 
 	pen_pq_format_lsn(lsn, position);
 	snprintf(timeline, sizeof(timeline), "%u", source->timeline);
-	result = pen_pq_query(conn,
-						  "INSERT INTO penstock.progress "
-						  "(slot, system_identifier, source_database, timeline, fingerprint, lsn) "
-						  "VALUES ($1, $2, $3, $4, $5, $6)",
-						  6, params, error);
+	/* What was noted of an earlier life of the slot may be of another WAL. */
+	result =
+		pen_pq_query(conn,
+					 "WITH forgotten AS (UPDATE penstock.tables SET lsn = NULL WHERE slot = $1 "
+					 "AND state = 'ready'), dropped AS (DELETE FROM penstock.tables WHERE "
+					 "slot = $1 AND state <> 'ready') "
+					 "INSERT INTO penstock.progress "
+					 "(slot, system_identifier, source_database, timeline, fingerprint, lsn) "
+					 "VALUES ($1, $2, $3, $4, $5, $6)",
+					 6, params, error);
 	if (result == NULL)
 		return pen_error_context(error, "could not record progress");
 	PQclear(result);
@@ -355,12 +370,213 @@ pen_stored_table(pen_pipeline *pipeline, const pen_source_identity *source,
 									  : compare_table(source, target, result, error);
 	PQclear(result);
 	if (status >= 0)
-		status =
-			pen_pipeline_send(pipeline,
-							  "INSERT INTO penstock.tables VALUES ($1, $2, $3, $4, $5) ON CONFLICT "
-							  "(slot, schema_name, table_name) DO UPDATE SET source_oid = "
-							  "excluded.source_oid, columns = excluded.columns",
-							  5, params, NULL, error);
+		status = pen_pipeline_send(pipeline,
+								   "INSERT INTO penstock.tables (slot, schema_name, table_name, "
+								   "source_oid, columns) VALUES ($1, $2, $3, $4, $5) ON CONFLICT "
+								   "(slot, schema_name, table_name) DO UPDATE SET source_oid = "
+								   "excluded.source_oid, columns = excluded.columns",
+								   5, params, NULL, error);
 	free(columns);
 	return status;
+}
+
+/* ---- tables under copy ---- */
+
+/* By pen_copy_state. */
+static const char *const state_names[] = {"",       "creating", "copying", "appending",
+										  "copied", "resync",   "ready"};
+
+static pen_copy_state
+state_of(const char *name)
+{
+	pen_copy_state state = PEN_COPY_CREATING;
+
+	while (state < PEN_COPY_READY && strcmp(state_names[state], name) != 0)
+		state++;
+	return state;
+}
+
+penstock_status
+pen_stored_mark(PGconn *conn, const pen_source_identity *source, const penstock_relation *relation,
+				const pen_copy_mark *mark, pen_error *error)
+{
+	char *columns = describe_columns(relation);
+	char oid[16];
+	char position[20];
+	char count[24];
+	const char *params[] = {source->slot,
+							relation->schema,
+							relation->name,
+							oid,
+							columns,
+							state_names[mark->state],
+							position,
+							count,
+							mark->created ? "t" : "f"};
+	PGresult *result;
+
+	if (columns == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	snprintf(oid, sizeof(oid), "%u", relation->oid);
+	snprintf(count, sizeof(count), "%llu", (unsigned long long) mark->rows);
+	pen_pq_format_lsn(mark->lsn, position);
+	result = pen_pq_query(
+		conn,
+		"INSERT INTO penstock.tables (slot, schema_name, table_name, source_oid, columns, state, "
+		"lsn, rows, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (slot, "
+		"schema_name, table_name) DO UPDATE SET source_oid = excluded.source_oid, columns = "
+		"excluded.columns, state = excluded.state, lsn = excluded.lsn, rows = excluded.rows, "
+		"created = excluded.created",
+		9, params, error);
+	free(columns);
+	PQclear(result);
+	return result != NULL ? PENSTOCK_OK
+						  : pen_error_context(error, "recording the copy of table %s.%s",
+											  relation->schema, relation->name);
+}
+
+penstock_status
+pen_stored_complete(PGconn *conn, const pen_source_identity *source,
+					const penstock_relation *relation, pen_error *error)
+{
+	const char *params[] = {source->slot, relation->schema, relation->name};
+	PGresult *result = pen_pq_query(conn,
+									"UPDATE penstock.tables SET state = 'ready', created = false "
+									"WHERE slot = $1 AND schema_name = $2 AND table_name = $3",
+									3, params, error);
+
+	PQclear(result);
+	return result != NULL ? PENSTOCK_OK
+						  : pen_error_context(error, "recording the copy of table %s.%s",
+											  relation->schema, relation->name);
+}
+
+penstock_status
+pen_stored_recopy(pen_pipeline *pipeline, const pen_source_identity *source, const char *schema,
+				  const char *table, pen_error *error)
+{
+	const char *params[] = {source->slot, schema, table};
+
+	return pen_pipeline_send(pipeline,
+							 "INSERT INTO penstock.tables (slot, schema_name, table_name, "
+							 "source_oid, columns, state) VALUES ($1, $2, $3, 0, '', 'resync') ON "
+							 "CONFLICT (slot, schema_name, table_name) DO UPDATE SET state = "
+							 "'resync', lsn = NULL",
+							 3, params, NULL, error);
+}
+
+penstock_status
+pen_stored_ready(pen_pipeline *pipeline, const pen_source_identity *source, const char *schema,
+				 const char *table, pen_error *error)
+{
+	const char *params[] = {source->slot, schema, table};
+
+	return pen_pipeline_send(pipeline,
+							 "UPDATE penstock.tables SET state = 'ready' WHERE slot = $1 AND "
+							 "schema_name = $2 AND table_name = $3",
+							 3, params, NULL, error);
+}
+
+penstock_status
+pen_stored_unready(PGconn *conn, const pen_source_identity *source, pen_copy_recall each,
+				   pen_copy_place *place, pen_error *error)
+{
+	const char *params[] = {source->slot};
+	PGresult *result = pen_pq_query(conn,
+									"SELECT schema_name, table_name, state, created FROM "
+									"penstock.tables WHERE slot = $1 AND state <> 'ready'",
+									1, params, error);
+	penstock_status status = PENSTOCK_OK;
+
+	if (result == NULL)
+		return pen_error_context(error, "could not read penstock.tables");
+	for (int i = 0; status >= 0 && i < PQntuples(result); i++)
+	{
+		pen_copy_mark mark = {.state = state_of(PQgetvalue(result, i, 2)),
+							  .created = PQgetvalue(result, i, 3)[0] == 't'};
+
+		status = each(place, PQgetvalue(result, i, 0), PQgetvalue(result, i, 1), &mark, error);
+	}
+	PQclear(result);
+	return status;
+}
+
+/* A line of penstock.tables. */
+struct pen_stored_copy
+{
+	char *schema;
+	char *name;
+	uint64_t lsn;
+};
+
+static penstock_status
+read_copy(pen_stored_copies *copies, const PGresult *result, int row, pen_error *error)
+{
+	struct pen_stored_copy *copy = &copies->copies[copies->count];
+
+	copies->count++;
+	copy->schema = strdup(PQgetvalue(result, row, 0));
+	copy->name = strdup(PQgetvalue(result, row, 1));
+	if (copy->schema == NULL || copy->name == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	if (!pen_pq_parse_lsn(PQgetvalue(result, row, 2), &copy->lsn))
+		return pen_error_set(error, PENSTOCK_E_BUG, "unreadable LSN in penstock.tables");
+	if (copy->lsn > copies->max_lsn)
+		copies->max_lsn = copy->lsn;
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_stored_load_copies(PGconn *conn, const pen_source_identity *source, uint64_t lsn,
+					   pen_stored_copies *copies, pen_error *error)
+{
+	char position[20];
+	const char *params[] = {source->slot, position};
+	penstock_status status = PENSTOCK_OK;
+	PGresult *result;
+
+	pen_stored_copies_reset(copies);
+	pen_pq_format_lsn(lsn, position);
+	result = pen_pq_query(conn,
+						  "SELECT schema_name, table_name, lsn FROM penstock.tables "
+						  "WHERE slot = $1 AND state = 'ready' AND lsn > $2",
+						  2, params, error);
+	if (result == NULL)
+		return pen_error_context(error, "could not read penstock.tables");
+	copies->copies = calloc((size_t) PQntuples(result) + 1, sizeof(*copies->copies));
+	if (copies->copies == NULL)
+		status = pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	for (int i = 0; status >= 0 && i < PQntuples(result); i++)
+		status = read_copy(copies, result, i, error);
+	PQclear(result);
+	return status;
+}
+
+void
+pen_stored_copies_reset(pen_stored_copies *copies)
+{
+	for (size_t i = 0; i < copies->count; i++)
+	{
+		free(copies->copies[i].schema);
+		free(copies->copies[i].name);
+	}
+	free(copies->copies);
+	*copies = (pen_stored_copies){0};
+}
+
+bool
+pen_stored_has(const pen_stored_copies *copies, const penstock_relation *relation,
+			   uint64_t commit_lsn)
+{
+	if (commit_lsn >= copies->max_lsn)
+		return false;
+	for (size_t i = 0; i < copies->count; i++)
+	{
+		const struct pen_stored_copy *copy = &copies->copies[i];
+
+		if (commit_lsn < copy->lsn && strcmp(copy->name, relation->name) == 0 &&
+			strcmp(copy->schema, relation->schema) == 0)
+			return true;
+	}
+	return false;
 }

@@ -20,6 +20,7 @@ enum
 	COL_RECEIVE,
 	COL_CAST, /* a text is cast to it by a function, not read by its input function */
 	COL_DETERMINISTIC,
+	COL_EQUAL, /* the = of the type's indexes, qualified; NULL: it has none */
 	COL_COUNT
 };
 
@@ -34,7 +35,15 @@ static const char *const describe_sql =
 	"EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castsource = 'text'::regtype"
 	" AND k.casttarget = t.oid AND k.castmethod = 'f'), "
 	"coalesce((SELECT l.collisdeterministic FROM pg_catalog.pg_collation l"
-	" WHERE l.oid = a.attcollation), true) "
+	" WHERE l.oid = a.attcollation), true), "
+	"(SELECT pg_catalog.format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM pg_catalog.pg_opclass "
+	"c"
+	" JOIN pg_catalog.pg_amop m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3"
+	" AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype"
+	" JOIN pg_catalog.pg_operator o ON o.oid = m.amopopr"
+	" JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace"
+	" WHERE c.opcintype = t.oid AND c.opcdefault AND c.opcmethod ="
+	" (SELECT h.oid FROM pg_catalog.pg_am h WHERE h.amname = 'btree')) "
 	"FROM pg_catalog.pg_attribute a LEFT JOIN (base b JOIN pg_catalog.pg_type t ON t.oid = b.below"
 	" AND t.typtype <> 'd') ON b.oid = a.atttypid "
 	"WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
@@ -383,12 +392,14 @@ match_column(pen_target *target, int i, const PGresult *result, int row)
 	into->skip = PQgetvalue(result, row, COL_GENERATED)[0] == 't';
 	into->identity_always = identity == 'a';
 	into->deterministic = PQgetvalue(result, row, COL_DETERMINISTIC)[0] == 't';
+	into->equal =
+		strdup(PQgetisnull(result, row, COL_EQUAL) ? "=" : PQgetvalue(result, row, COL_EQUAL));
 	target->has_identity = target->has_identity || identity != '\0';
 	target->has_always = target->has_always || into->identity_always;
 	choose_parameter(into, column);
-	return choose_forms(into, column, PQgetvalue(result, row, COL_TYPE_NAME),
-						PQgetvalue(result, row, COL_RECEIVE),
-						PQgetvalue(result, row, COL_CAST)[0] == 't');
+	return into->equal != NULL && choose_forms(into, column, PQgetvalue(result, row, COL_TYPE_NAME),
+											   PQgetvalue(result, row, COL_RECEIVE),
+											   PQgetvalue(result, row, COL_CAST)[0] == 't');
 }
 
 static penstock_status
@@ -425,6 +436,8 @@ match_columns(PGconn *conn, pen_target *target, const PGresult *result, pen_erro
 static bool
 is_key_type(const penstock_column *column, const pen_target_column *to)
 {
+	if (to->skip)
+		return false;
 	switch (column->base_type_oid)
 	{
 		case PEN_OID_INT2:
@@ -623,6 +636,7 @@ pen_target_free(pen_target *target)
 	for (int i = 0; target->columns != NULL && i < target->relation->column_count; i++)
 	{
 		free(target->columns[i].quoted);
+		free(target->columns[i].equal);
 		free(target->columns[i].array_type);
 		free(target->columns[i].cast);
 	}

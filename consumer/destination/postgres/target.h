@@ -18,6 +18,7 @@ typedef struct pen_target_column
 	bool skip;      /* generated at the destination */
 	bool identity_always;
 	bool deterministic; /* its collation */
+	char *equal;        /* the = of its indexes, as SQL */
 
 	/* As an array: of elements in array_form, or, where that is NONE, of texts that are cast. */
 	pen_form array_form;

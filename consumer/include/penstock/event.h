@@ -64,13 +64,20 @@ extern "C"
 		bool identity_only; /* only the columns with identity > 0, in the order of the columns */
 	} penstock_row;
 
-	/* A committed source transaction. LSNs as PostgreSQL prints them: %X/%X of the two halves. */
+	/*
+ * A committed source transaction, or with gid one that was prepared; then the record is that of
+ * PREPARE TRANSACTION from begin to prepare, and in the events that end it that of COMMIT PREPARED
+ * or ROLLBACK PREPARED, and end_lsn is known from the begin. LSNs as PostgreSQL prints them: %X/%X of the two halves.
+ */
 	typedef struct penstock_transaction
 	{
 		uint32_t xid;
-		uint64_t commit_lsn; /* start of the commit record */
+		uint64_t commit_lsn; /* start of the commit record; of a rollback, the last byte of it */
 		uint64_t end_lsn;    /* its end, in which progress is measured; 0 until the commit event */
 		int64_t commit_time; /* microseconds since 2000-01-01 00:00:00 UTC */
+		const char *gid;     /* of a prepared transaction; NULL: it was not prepared */
+		uint64_t prepare_end_lsn; /* of the prepare that a rollback undoes */
+		int64_t prepare_time;
 	} penstock_transaction;
 
 	typedef enum penstock_event_kind
@@ -80,11 +87,24 @@ extern "C"
 		PENSTOCK_UPDATE,
 		PENSTOCK_DELETE,
 		PENSTOCK_TRUNCATE,
-		PENSTOCK_COMMIT
+		PENSTOCK_COMMIT,
+		PENSTOCK_PREPARE,
+		PENSTOCK_COMMIT_PREPARED,
+		PENSTOCK_ROLLBACK_PREPARED
 	} penstock_event_kind;
 
 	/*
  * One event. Begin and commit stand around the changes of one transaction.
+ *
+ * With two-phase, and only then, there are prepared transactions. Begin (with a gid) and prepare
+ * stand around the changes; what they did is to be kept, and not to be seen. Later, between other
+ * transactions, commit_prepared or rollback_prepared stands by itself, has no changes, and says
+ * with the same gid and xid what became of it. All of them come in the order of their end_lsn,
+ * which is what progress is measured in: whoever has progress of at least the end_lsn of one has
+ * done it, so each is done once like a commit. A commit_prepared or rollback_prepared may name a
+ * gid of which no prepare ever came (it was rolled back before it was decoded): that is nothing
+ * to be done. A gid may be used again after its end; gid and xid together are not. A transaction
+ * that was prepared before the stream could see it comes as an ordinary one at its commit.
  *
  * new_row: insert and update. It may hold values that are `unchanged`: TOASTed and not touched.
  * old_row: update, where the key changed (identity_only) or the table has REPLICA IDENTITY FULL;

@@ -64,7 +64,8 @@ extern "C"
 	/*
  * Set an option by its name, before penstock_open. The names are those of `penstock run --help`
  * with - or _ between words; the value is text as on the command line. `to` may be set several
- * times. PENSTOCK_E_CONFIG: unknown name or malformed value.
+ * times. `config` reads a penstock.ini at once; what is set otherwise, before or after, wins, and
+ * all that is wrong in it is logged. PENSTOCK_E_CONFIG: unknown name or malformed value.
  */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_set(penstock *p, const char *name,
 																  const char *value);
@@ -74,8 +75,9 @@ extern "C"
 	PENSTOCK_API const char *penstock_error(const penstock *p);
 
 	/*
- * Connect to the source and all destinations, check that going on is safe, load memory tables,
- * and start streaming. Blocks; penstock_stop from another thread or a signal handler ends it.
+ * Connect to the source and all destinations, check that going on is safe, copy what is to be
+ * copied, load memory tables, and start streaming. Blocks; penstock_stop from another thread or a
+ * signal handler ends it. PENSTOCK_DONE: stopped while rows were copied; the next start goes on.
  */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_open(penstock *p);
 
@@ -91,6 +93,20 @@ extern "C"
 	/* Ask for a stop at the next transaction boundary. Safe in signal handlers and other threads.
  * penstock_step then returns PENSTOCK_DONE once everything applied is confirmed. */
 	PENSTOCK_API void penstock_stop(penstock *p);
+
+	/*
+ * Let a destination finish its transaction, commit, and be closed: it takes nothing more, and the
+ * slot keeps what it misses, until it is resumed. Others go on. destination is its name; NULL is all
+ * of them. Returns at once; the log tells when it is paused. PENSTOCK_E_CONFIG: there is none of
+ * that name.
+ */
+	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_pause(penstock *p,
+																	const char *destination);
+
+	/* Open a destination again that was paused, or that stopped for good because of an error, and go
+ * on where it is; what it rejected is tried afresh. As penstock_pause otherwise. */
+	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_resume(penstock *p,
+																	 const char *destination);
 
 	/* The library's version, "0.2.0". */
 	PENSTOCK_API const char *penstock_version(void);

@@ -223,6 +223,14 @@ sub is_running
 	return !$self->{finished} && $self->{handle}->pumpable;
 }
 
+# Has the program itself ended, whether or not anybody has looked at its exit code?
+sub has_ended
+{
+	my ($self) = @_;
+	my $stat = eval { PostgreSQL::Test::Utils::slurp_file('/proc/' . $self->pid . '/stat') };
+	return !defined $stat || $stat =~ /\) Z /;
+}
+
 sub signal
 {
 	my ($self, $signal) = @_;
@@ -246,12 +254,7 @@ sub finish
 {
 	my ($self, $signal) = @_;
 	$self->signal($signal) if $signal;
-	my $in_time = Penstock::wait_until(
-		sub {
-			my $stat = eval { PostgreSQL::Test::Utils::slurp_file('/proc/' . $self->pid . '/stat') };
-			return !defined $stat || $stat =~ /\) Z /;
-		});
-	if (!$in_time)
+	if (!Penstock::wait_until(sub { $self->has_ended }))
 	{
 		$self->kill9;
 		return -1;

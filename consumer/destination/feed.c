@@ -1,0 +1,477 @@
+/* feed.c -- memory first, then disk, and back.
+ * The mode changes under the lock only, and what is appended to the spool is appended under it: so
+ * the reader, who looks once more under the lock, cannot take the end of the spool for the end of
+ * everything while something is being added. */
+#include "destination/feed.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum feed_mode
+{
+	MEMORY,
+	SPOOL,
+	TEE
+} feed_mode;
+
+struct pen_feed
+{
+	pen_queue *queue;
+	pen_spool *spool; /* NULL: always MEMORY */
+	size_t queue_bytes_max;
+	atomic_ulong pushed;
+
+	pthread_mutex_t lock;
+	feed_mode mode;
+	uint64_t tee_lsn; /* TEE: the end of the spool when it began */
+
+	pen_chunk *held; /* the receiver's: what the spool had no room for */
+};
+
+void
+pen_feed_release(pen_item *item)
+{
+	if (item->kind == PEN_FEED_CHUNK)
+		pen_chunk_unref(item->pointer);
+	else
+		free(item->pointer);
+}
+
+/* ---- life ---- */
+
+pen_feed *
+pen_feed_new(const pen_feed_options *options, pen_error *error)
+{
+	pen_feed *feed = calloc(1, sizeof(*feed));
+	pen_spool_state state;
+
+	if (feed == NULL || (feed->queue = pen_queue_new()) == NULL)
+	{
+		free(feed);
+		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+		return NULL;
+	}
+	pthread_mutex_init(&feed->lock, NULL);
+	feed->queue_bytes_max = options->queue_bytes_max;
+	if (options->spool.directory == NULL)
+		return feed;
+	feed->spool = pen_spool_open(&options->spool, error);
+	if (feed->spool == NULL)
+	{
+		pen_feed_free(feed);
+		return NULL;
+	}
+	pen_spool_state_get(feed->spool, &state);
+	feed->mode = state.empty ? MEMORY : SPOOL;
+	return feed;
+}
+
+void
+pen_feed_free(pen_feed *feed)
+{
+	if (feed == NULL)
+		return;
+	pen_queue_free(feed->queue, pen_feed_release);
+	pen_spool_close(feed->spool);
+	pen_chunk_unref(feed->held);
+	pthread_mutex_destroy(&feed->lock);
+	free(feed);
+}
+
+/* ---- pushing ---- */
+
+static penstock_status
+enqueue(pen_feed *feed, pen_item *item, pen_error *error)
+{
+	if (!pen_queue_push(feed->queue, item))
+	{
+		pen_feed_release(item);
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	}
+	atomic_fetch_add(&feed->pushed, 1);
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+enqueue_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
+{
+	pen_item item = {
+		.kind = PEN_FEED_CHUNK,
+		.pointer = pen_chunk_ref(chunk),
+		.size = pen_chunk_size(chunk),
+	};
+
+	return enqueue(feed, &item, error);
+}
+
+static penstock_status
+enqueue_start(pen_feed *feed, unsigned int epoch, uint64_t lsn, pen_error *error)
+{
+	pen_feed_stream *start = malloc(sizeof(*start));
+	pen_item item = {.kind = PEN_FEED_START, .pointer = start};
+
+	if (start == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	*start = (pen_feed_stream){.epoch = epoch, .lsn = lsn};
+	return enqueue(feed, &item, error);
+}
+
+/* Nothing goes through memory any more, what is in the queue is read first. With the lock held. */
+static void
+to_spool(pen_feed *feed)
+{
+	if (feed->mode == TEE)
+		pen_spool_skip_marked(feed->spool);
+	feed->mode = SPOOL;
+}
+
+penstock_status
+pen_feed_start(pen_feed *feed, unsigned int epoch, uint64_t lsn, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	/* It comes again with the stream. */
+	pen_chunk_unref(feed->held);
+	feed->held = NULL;
+	pthread_mutex_lock(&feed->lock);
+	if (feed->mode == MEMORY)
+		status = enqueue_start(feed, epoch, lsn, error);
+	else
+	{
+		/* What went through memory stays: the stream may begin behind it. */
+		to_spool(feed);
+		/* Without room it is written with the first piece of the stream. */
+		(void) pen_spool_start(feed->spool, lsn, error);
+	}
+	pthread_mutex_unlock(&feed->lock);
+	return status;
+}
+
+/* With the lock held. */
+static penstock_status
+push_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
+{
+	bool crowded = feed->spool != NULL && pen_queue_bytes(feed->queue) > feed->queue_bytes_max;
+	penstock_status status = PENSTOCK_OK;
+
+	if (crowded)
+		to_spool(feed);
+	if (feed->mode == SPOOL)
+		return pen_spool_chunk(feed->spool, chunk, error);
+	if (feed->mode == TEE)
+		status = pen_spool_chunk(feed->spool, chunk, error);
+	if (status == PENSTOCK_OK)
+		status = enqueue_chunk(feed, chunk, error);
+	return status;
+}
+
+penstock_status
+pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
+{
+	penstock_status status;
+
+	if (feed->held != NULL)
+		return pen_error_set(error, PENSTOCK_E_BUG, "a full spool was given more");
+	pthread_mutex_lock(&feed->lock);
+	status = push_chunk(feed, chunk, error);
+	pthread_mutex_unlock(&feed->lock);
+	if (status == PENSTOCK_OK)
+		return PENSTOCK_OK;
+	feed->held = pen_chunk_ref(chunk);
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_feed_advance(pen_feed *feed, uint64_t lsn, pen_error *error)
+{
+	pen_item item = {.kind = PEN_FEED_ADVANCE, .number = lsn};
+	penstock_status status = PENSTOCK_OK;
+
+	if (feed->held != NULL)
+		return PENSTOCK_OK;
+	pthread_mutex_lock(&feed->lock);
+	if (feed->mode != MEMORY)
+		status = pen_spool_advance(feed->spool, lsn, error);
+	if (status == PENSTOCK_OK && feed->mode != SPOOL)
+		status = enqueue(feed, &item, error);
+	pthread_mutex_unlock(&feed->lock);
+	/* Without room, or without a disk, the next one says the same and more. */
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, void *pointer)
+{
+	pen_item item = {.kind = (int) kind, .pointer = pointer};
+	pen_error ignored;
+
+	return enqueue(feed, &item, &ignored);
+}
+
+/* ---- modes ---- */
+
+static bool
+can_go_on(const pen_spool_state *state, uint64_t durable_lsn)
+{
+	return !state->empty && durable_lsn >= state->from_lsn;
+}
+
+penstock_status
+pen_feed_durable(pen_feed *feed, uint64_t lsn, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	if (feed->spool == NULL)
+		return PENSTOCK_OK;
+	pthread_mutex_lock(&feed->lock);
+	if (feed->mode == TEE && lsn >= feed->tee_lsn)
+	{
+		status = pen_spool_reset(feed->spool, error);
+		if (status >= 0)
+			feed->mode = MEMORY;
+	}
+	else if (feed->mode == SPOOL)
+		pen_spool_truncate(feed->spool, lsn);
+	if (status >= 0 && feed->held != NULL)
+		status = push_chunk(feed, feed->held, error);
+	pthread_mutex_unlock(&feed->lock);
+	if (status != PENSTOCK_OK)
+		return status == PEN_SPOOL_FULL ? PENSTOCK_OK : status;
+	pen_chunk_unref(feed->held);
+	feed->held = NULL;
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+leave_spool(pen_feed *feed, pen_error *error)
+{
+	pen_chunk_unref(feed->held);
+	feed->held = NULL;
+	return pen_spool_reset(feed->spool, error);
+}
+
+bool
+pen_feed_park(pen_feed *feed, uint64_t durable_lsn, pen_error *error)
+{
+	pen_spool_state state;
+	bool goes_on;
+
+	pen_spool_state_get(feed->spool, &state);
+	pthread_mutex_lock(&feed->lock);
+	goes_on = feed->mode != MEMORY && can_go_on(&state, durable_lsn);
+	if (!goes_on && leave_spool(feed, error) >= 0)
+		pen_error_clear(error);
+	feed->mode = SPOOL;
+	pthread_mutex_unlock(&feed->lock);
+	return goes_on;
+}
+
+penstock_status
+pen_feed_unpark(pen_feed *feed, pen_error *error)
+{
+	penstock_status status = PENSTOCK_OK;
+
+	pthread_mutex_lock(&feed->lock);
+	if (feed->mode != MEMORY)
+		status = leave_spool(feed, error);
+	if (status >= 0)
+		feed->mode = MEMORY;
+	pthread_mutex_unlock(&feed->lock);
+	return status;
+}
+
+/* ---- what is asked ---- */
+
+static feed_mode
+mode_of(pen_feed *feed)
+{
+	feed_mode mode;
+
+	pthread_mutex_lock(&feed->lock);
+	mode = feed->mode;
+	pthread_mutex_unlock(&feed->lock);
+	return mode;
+}
+
+uint64_t
+pen_feed_from_lsn(pen_feed *feed)
+{
+	pen_spool_state state;
+
+	if (mode_of(feed) == MEMORY)
+		return 0;
+	pen_spool_state_get(feed->spool, &state);
+	return state.from_lsn;
+}
+
+uint64_t
+pen_feed_resume_lsn(pen_feed *feed, uint64_t durable_lsn)
+{
+	pen_spool_state state;
+
+	if (mode_of(feed) == MEMORY)
+		return durable_lsn;
+	pen_spool_state_get(feed->spool, &state);
+	return can_go_on(&state, durable_lsn) && state.end_lsn > durable_lsn ? state.end_lsn
+																		 : durable_lsn;
+}
+
+uint64_t
+pen_feed_secured_lsn(pen_feed *feed, uint64_t durable_lsn)
+{
+	feed_mode mode = mode_of(feed);
+	pen_spool_state state;
+	uint64_t lsn;
+
+	if (mode == MEMORY)
+		return durable_lsn;
+	pen_spool_state_get(feed->spool, &state);
+	if (!can_go_on(&state, durable_lsn))
+		return durable_lsn;
+	lsn = state.synced_lsn;
+	/* What comes after is on its way through memory too: once it is there, the spool is emptied. */
+	if (mode == TEE && lsn > feed->tee_lsn)
+		lsn = feed->tee_lsn;
+	return lsn > durable_lsn ? lsn : durable_lsn;
+}
+
+bool
+pen_feed_is_full(const pen_feed *feed)
+{
+	return feed->held != NULL;
+}
+
+void
+pen_feed_state_get(pen_feed *feed, pen_feed_state *state)
+{
+	pen_spool_state spool;
+
+	*state = (pen_feed_state){.queue_bytes = pen_queue_bytes(feed->queue)};
+	if (feed->spool == NULL)
+		return;
+	pen_spool_state_get(feed->spool, &spool);
+	state->has_spool = true;
+	state->spooling = mode_of(feed) != MEMORY;
+	state->full = feed->held != NULL;
+	state->spool_bytes = spool.bytes;
+	state->failed = spool.failed;
+	state->error = spool.error;
+}
+
+/* ---- popping ---- */
+
+static void
+from_spool_item(pen_item *item, const pen_spool_item *read, pen_feed_stream *start)
+{
+	*item = (pen_item){.from_disk = true};
+	switch (read->kind)
+	{
+		case PEN_SPOOL_START:
+			*start = (pen_feed_stream){.lsn = read->lsn};
+			item->kind = PEN_FEED_START;
+			item->pointer = start;
+			return;
+		case PEN_SPOOL_CHUNK:
+			item->kind = PEN_FEED_CHUNK;
+			item->pointer = read->chunk;
+			break;
+		case PEN_SPOOL_ADVANCE:
+			item->kind = PEN_FEED_ADVANCE;
+			item->number = read->lsn;
+			break;
+	}
+	free(start);
+}
+
+/* The spool has been read to its end: what comes from now on comes through memory too. */
+static penstock_status
+look_again(pen_feed *feed, pen_spool_item *read, pen_error *error)
+{
+	pen_spool_state state;
+	penstock_status status;
+
+	pthread_mutex_lock(&feed->lock);
+	status = pen_spool_next(feed->spool, read, error);
+	if (status == PENSTOCK_AGAIN)
+	{
+		pen_spool_state_get(feed->spool, &state);
+		pen_spool_mark_end(feed->spool);
+		feed->tee_lsn = state.end_lsn;
+		feed->mode = TEE;
+	}
+	pthread_mutex_unlock(&feed->lock);
+	return status;
+}
+
+static penstock_status
+pop_from_spool(pen_feed *feed, pen_item *item, pen_error *error)
+{
+	pen_feed_stream *start = malloc(sizeof(*start));
+	pen_spool_item read;
+	penstock_status status;
+
+	if (start == NULL)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	status = pen_spool_next(feed->spool, &read, error);
+	if (status == PENSTOCK_AGAIN)
+		status = look_again(feed, &read, error);
+	if (status != PENSTOCK_OK)
+	{
+		free(start);
+		return status;
+	}
+	from_spool_item(item, &read, start);
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_feed_pop(pen_feed *feed, pen_item *item, bool from_spool, int timeout_ms, pen_error *error)
+{
+	penstock_status status;
+
+	if (pen_queue_pop(feed->queue, item, 0))
+		return PENSTOCK_OK;
+	if (from_spool && mode_of(feed) == SPOOL)
+	{
+		status = pop_from_spool(feed, item, error);
+		if (status != PENSTOCK_AGAIN)
+			return status;
+	}
+	if (timeout_ms == 0)
+		return PENSTOCK_AGAIN;
+	return pen_queue_pop(feed->queue, item, timeout_ms) ? PENSTOCK_OK : PENSTOCK_AGAIN;
+}
+
+penstock_status
+pen_feed_resume(pen_feed *feed, uint64_t durable_lsn, uint64_t *lsn, pen_error *error)
+{
+	pen_spool_state state;
+	penstock_status status;
+
+	pthread_mutex_lock(&feed->lock);
+	pen_spool_state_get(feed->spool, &state);
+	*lsn = state.from_lsn;
+	status = pen_spool_rewind(feed->spool, durable_lsn, error);
+	pthread_mutex_unlock(&feed->lock);
+	return status;
+}
+
+void
+pen_feed_interrupt(pen_feed *feed)
+{
+	pen_queue_interrupt(feed->queue);
+}
+
+uint64_t
+pen_feed_pushed(pen_feed *feed)
+{
+	return atomic_load(&feed->pushed);
+}
+
+bool
+pen_feed_caught_up(pen_feed *feed)
+{
+	return mode_of(feed) != SPOOL;
+}
