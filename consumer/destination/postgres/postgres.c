@@ -227,6 +227,7 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
+		pen_stored_prepare_advance(self->conn, error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
@@ -363,6 +364,7 @@ pen_postgres_begin(postgres_destination *self, pen_error *error)
 	if (pen_pipeline_send(self->pipeline, "BEGIN", 0, NULL, NULL, error) < 0)
 		return error->status;
 	self->in_transaction = true;
+	self->to_be_counted = false;
 	self->deferred = false;
 	return PENSTOCK_OK;
 }
@@ -383,8 +385,8 @@ send_gathered(postgres_destination *self, pen_error *error)
 }
 
 /*
- * Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
- * there is no error to the server, which would commit the others. durable: the server is to flush
+ * Send progress up to lsn and COMMIT; do not wait for that. But for all before it, where a row that
+ * is not there would be no error to the server, which would commit the others. durable: the server is to flush
  * at once, this and all before it, instead of when its WAL writer comes by.
  */
 static penstock_status
@@ -394,7 +396,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
 	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
-		(self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
+		(self->to_be_counted && pen_pipeline_drain(self->pipeline, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 ||
 		(durable && pen_pipeline_send(self->pipeline, "SET LOCAL synchronous_commit = local", 0,
 									  NULL, NULL, error) < 0) ||
@@ -405,6 +407,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 		return error->status;
 	self->stored_lsn = self->gathered_lsn = lsn;
 	self->in_transaction = false;
+	self->to_be_counted = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	self->counters.transactions++;

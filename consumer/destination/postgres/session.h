@@ -44,6 +44,7 @@ typedef struct postgres_destination
 	bool in_transaction; /* a BEGIN was sent */
 	bool has_deferrable; /* a table with a deferrable constraint was seen */
 	bool deferred;       /* in the open transaction they are checked at its end */
+	bool to_be_counted;  /* a statement in it does not fail where it finds no row */
 	size_t batch_bytes;  /* in the open transaction, gathered or sent */
 	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
