@@ -96,18 +96,58 @@ no_target(postgres_destination *self, const penstock_relation *relation, uint64_
 							 LSN_ARGS(lsn));
 }
 
+static pen_target *
+look_up(postgres_destination *self, pen_pipeline *pipeline, PGconn *conn,
+		const penstock_relation *relation, pen_error *error)
+{
+	pen_target *target = pen_target_new(pipeline, conn, relation, self->base.config->allow_triggers,
+										self->serial++, error);
+
+	if (target != NULL && pen_stored_table(pipeline, self->source, target, error) >= 0)
+		return target;
+	pen_target_free(target);
+	return NULL;
+}
+
+/* In a session of its own: what is recorded of a table in a transaction that stays prepared would
+ * be waited for by the next who records it. */
+static pen_target *
+look_up_aside(postgres_destination *self, const penstock_relation *relation, pen_error *error)
+{
+	PGconn *conn = pen_postgres_connect(self->base.config, self->source, error);
+	pen_pipeline *pipeline =
+		conn != NULL
+			? pen_pipeline_new(conn, self->base.config->pipeline_bytes_max, &self->base.interrupted)
+			: NULL;
+	pen_target *target = NULL;
+
+	if (conn != NULL && pipeline == NULL)
+		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	if (pipeline != NULL &&
+		pen_pipeline_send(pipeline, "SET lock_timeout = '10s'", 0, NULL, NULL, error) >= 0 &&
+		pen_pipeline_send(pipeline, "BEGIN", 0, NULL, NULL, error) >= 0)
+		target = look_up(self, pipeline, conn, relation, error);
+	if (target != NULL &&
+		(pen_pipeline_send(pipeline, "COMMIT", 0, NULL, NULL, error) < 0 ||
+		 pen_pipeline_sync(pipeline, error) < 0 || pen_pipeline_drain(pipeline, error) < 0))
+	{
+		pen_target_free(target);
+		target = NULL;
+	}
+	pen_pipeline_free(pipeline);
+	PQfinish(conn);
+	return target;
+}
+
 static penstock_status
 look_up_target(postgres_destination *self, pen_batch_table *table, uint64_t lsn, pen_error *error)
 {
-	pen_target *target = pen_target_new(self->pipeline, self->conn, table->relation,
-										self->base.config->allow_triggers, self->serial++, error);
+	pen_target *target = self->prepared.open
+							 ? look_up_aside(self, table->relation, error)
+							 : look_up(self, self->pipeline, self->conn, table->relation, error);
 
-	if (target == NULL || pen_stored_table(self->pipeline, self->source, target, error) < 0)
-	{
-		no_target(self, table->relation, lsn, error);
-		pen_target_free(target);
-		return error->status;
-	}
+	if (target == NULL)
+		return no_target(self, table->relation, lsn, error);
 	table->target = target;
 	self->has_deferrable = self->has_deferrable || target->deferrable;
 	return PENSTOCK_OK;

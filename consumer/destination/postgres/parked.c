@@ -384,6 +384,13 @@ park(postgres_destination *self, parked_table *table, const penstock_relation *r
 	bool row = event->kind != PENSTOCK_TRUNCATE;
 	parked_head head;
 
+	/* Whether it happens at all is not known yet, and the rows to come may be before it or after. */
+	if (self->prepared.open)
+		return pen_error_set(
+			error, PENSTOCK_E_REFUSED,
+			"destination %s: table %s.%s is being copied, and a transaction that is "
+			"prepared changes it; end the transaction, or copy without --two-phase",
+			self->base.config->name, relation->schema, relation->name);
 	memset(&head, 0, sizeof(head));
 	head.commit_lsn = self->commit_lsn;
 	head.kind = (uint8_t) event->kind;

@@ -19,9 +19,9 @@
 #include "pq/pq.h"
 
 #define SYNC_POLL_MS     50
-#define PARKED_POLL_MS   200 /* while a table is copied */
 #define WAL_SHORT_HEADER 24  /* of a page of WAL */
 #define WAL_LONG_HEADER  40  /* of the first page of a segment */
+#define PARKED_POLL_MS   200 /* while a table is copied */
 #define CHUNK_BYTES_MAX  ((size_t) 8 * 1024 * 1024)
 #define ROW_BYTES        128                   /* that a change takes besides its values */
 #define IDLE_SEND_BYTES  ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
@@ -95,6 +95,7 @@ postgres_close(pen_destination *destination)
 	self->conn = NULL;
 	pen_row_free(&self->row);
 	self->in_transaction = false;
+	self->prepared = (pen_prepared){0};
 	self->has_deferrable = false;
 	self->commit_count = 0;
 	self->batch_bytes = 0;
@@ -449,6 +450,7 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 	}
 	self->gathered_lsn = self->stored_lsn;
 	self->in_source = false;
+	self->prepared.open = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	report(self, position);
@@ -513,6 +515,44 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 	return commit(self, self->gathered_lsn, false, error);
 }
 
+/* Everything before it is committed: a prepared transaction stands alone. */
+static penstock_status
+begin_source(postgres_destination *self, const penstock_transaction *transaction, pen_error *error)
+{
+	self->transaction = *transaction;
+	self->transaction.gid = NULL; /* borrowed */
+	self->commit_lsn = transaction->commit_lsn;
+	self->careful = self->commit_lsn <= self->careful_until;
+	self->in_source = true;
+	if (transaction->gid == NULL)
+		return PENSTOCK_OK;
+	if (is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0)
+		return error->status;
+	return pen_prepared_begin(self, transaction, error);
+}
+
+static penstock_status
+finish_prepared(postgres_destination *self, const penstock_transaction *transaction,
+				pen_error *error)
+{
+	self->in_source = false;
+	if (pen_prepared_finish(self, error) < 0)
+		return error->status;
+	return commit(self, transaction->end_lsn, false, error);
+}
+
+static penstock_status
+end_prepared(postgres_destination *self, const penstock_event *event, pen_error *error)
+{
+	if (is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0)
+		return error->status;
+	self->commit_lsn = event->transaction->commit_lsn;
+	if (pen_prepared_end(self, event->transaction, event->kind == PENSTOCK_COMMIT_PREPARED, error) <
+		0)
+		return error->status;
+	return commit(self, event->transaction->end_lsn, false, error);
+}
+
 /* A row was rejected: what was gathered with it comes again, and then each transaction alone, so
  * that only the one with this row is stopped, or is dealt with as the policy says. */
 static penstock_status
@@ -533,24 +573,24 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 	switch (event->kind)
 	{
 		case PENSTOCK_BEGIN:
-			self->transaction = *event->transaction;
-			self->commit_lsn = event->transaction->commit_lsn;
-			self->careful = self->commit_lsn <= self->careful_until;
-			self->in_source = true;
+			status = begin_source(self, event->transaction, error);
 			break;
 		case PENSTOCK_INSERT:
 		case PENSTOCK_UPDATE:
 		case PENSTOCK_DELETE:
 		case PENSTOCK_TRUNCATE:
-			status = pen_parked_filter(self, event, gather, error);
+			if (!self->prepared.open || !self->prepared.there)
+				status = pen_parked_filter(self, event, gather, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
 			break;
 		case PENSTOCK_PREPARE:
+			status = finish_prepared(self, event->transaction, error);
+			break;
 		case PENSTOCK_COMMIT_PREPARED:
 		case PENSTOCK_ROLLBACK_PREPARED:
-			status = pen_error_set(error, PENSTOCK_E_BUG, "a prepared transaction was not refused");
+			status = end_prepared(self, event, error);
 			break;
 	}
 	report(self, position);
@@ -654,6 +694,7 @@ postgres_probe(pen_destination *destination, const pen_source_identity *source, 
 const pen_destination_kind pen_destination_postgres = {
 	.scheme = "postgresql",
 	.keeps_position = true,
+	.prepares = true,
 	.create = postgres_create,
 	.destroy = postgres_destroy,
 	.open = postgres_open,

@@ -10,6 +10,7 @@
 #include "destination/postgres/counters.h"
 #include "destination/postgres/parked.h"
 #include "destination/postgres/pipeline.h"
+#include "destination/postgres/prepared.h"
 #include "destination/postgres/row.h"
 #include "destination/postgres/sets.h"
 #include "destination/postgres/statement.h"
@@ -68,6 +69,7 @@ typedef struct postgres_destination
 	pen_value *old_values;
 	uint8_t *left_out;
 	int value_capacity;
+	pen_prepared prepared; /* the one that is open, or was last */
 	pen_conflict_policy policy;
 	penstock_transaction transaction; /* the newest that has begun */
 	uint64_t careful_until; /* commits up to here: each source transaction by itself, in order */
