@@ -22,6 +22,11 @@ extern penstock_status pen_stored_load(PGconn *conn, const pen_source_identity *
 extern penstock_status pen_stored_begin(PGconn *conn, const pen_source_identity *source,
 										uint64_t lsn, pen_error *error);
 
+/* In the open transaction: forget progress that stands at lsn, and what is recorded of tables, so
+ * that it can begin anew. E_RETRY: somebody has moved it. */
+extern penstock_status pen_stored_forget(PGconn *conn, const pen_source_identity *source,
+										 uint64_t lsn, pen_error *error);
+
 /*
  * Part of a transaction: move progress from old_lsn to new_lsn. It fails, and the transaction with
  * it, when somebody else has moved it: a COMMIT that was sent blindly cannot do harm.
