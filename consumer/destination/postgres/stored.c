@@ -221,6 +221,28 @@ pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, 
 	return PENSTOCK_OK;
 }
 
+penstock_status
+pen_stored_forget(PGconn *conn, const pen_source_identity *source, uint64_t lsn, pen_error *error)
+{
+	char position[20];
+	const char *params[] = {source->slot, position};
+	PGresult *result;
+	bool found;
+
+	pen_pq_format_lsn(lsn, position);
+	result = pen_pq_query(conn,
+						  "WITH tables AS (DELETE FROM penstock.tables WHERE slot = $1) "
+						  "DELETE FROM penstock.progress WHERE slot = $1 AND lsn = $2",
+						  2, params, error);
+	if (result == NULL)
+		return pen_error_context(error, "could not forget progress");
+	found = strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	return found ? PENSTOCK_OK
+				 : pen_error_set(error, PENSTOCK_E_RETRY,
+								 "progress was moved by another session while it was looked at");
+}
+
 #define ADVANCE_STATEMENT "penstock_advance"
 
 /* 1/0 where no row matched: the transaction fails even if nobody reads this answer. */
