@@ -45,6 +45,7 @@ struct penstock
 	atomic_bool woken;      /* it says so, and that has not been heard yet */
 	pen_commands *commands; /* of other threads; NULL: nobody asks */
 	pen_status next_status;
+	const struct pen_tables_engine *tables_engine; /* tables.h */
 
 	/* From open to close. */
 	pen_statedir *state;

@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "follower.h"
+#include "tables.h"
 
 static bool
 is_meant(penstock *p, size_t i, const char *destination)
@@ -59,6 +60,20 @@ pen_steering_resume(penstock *p, const char *destination)
 	return found ? PENSTOCK_OK : not_found(p, destination);
 }
 
+static penstock_status
+change_tables(penstock *p, const pen_command *command)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+		found = found || is_meant(p, i, command->destination);
+	if (!found)
+		return not_found(p, command->destination);
+	if (p->tables_engine == NULL)
+		return pen_error_set(&p->error, PENSTOCK_E_BUG, "nothing that copies tables is there");
+	return p->tables_engine->change(p, command, &p->error);
+}
+
 static void
 carry_out(penstock *p, pen_command *command)
 {
@@ -72,6 +87,11 @@ carry_out(penstock *p, pen_command *command)
 			break;
 		case PEN_COMMAND_RESUME:
 			(void) pen_steering_resume(p, command->destination);
+			break;
+		case PEN_COMMAND_TABLES_ADD:
+		case PEN_COMMAND_TABLES_RESYNC:
+		case PEN_COMMAND_TABLES_REMOVE:
+			(void) change_tables(p, command);
 			break;
 	}
 	command->error = p->error;
