@@ -88,9 +88,7 @@ carry_out(penstock *p, pen_command *command)
 		case PEN_COMMAND_RESUME:
 			(void) pen_steering_resume(p, command->destination);
 			break;
-		case PEN_COMMAND_TABLES_ADD:
 		case PEN_COMMAND_TABLES_RESYNC:
-		case PEN_COMMAND_TABLES_REMOVE:
 			(void) change_tables(p, command);
 			break;
 	}

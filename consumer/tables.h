@@ -21,4 +21,7 @@ typedef struct pen_tables_engine
 	size_t (*list)(penstock *p, pen_table_status *tables, size_t most);
 } pen_tables_engine;
 
+/* What databases can do: copies beside the stream. */
+extern const pen_tables_engine pen_tables;
+
 #endif

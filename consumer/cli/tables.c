@@ -1,5 +1,5 @@
-/* tables.c -- penstock tables list, add, resync and remove: what a running penstock does with each
- * table, and telling it to do otherwise. Who asks for a copy may stop watching: it goes on. */
+/* tables.c -- penstock tables list and resync: what a running penstock does with each table, and
+ * having it copied again. Who asks for a copy may stop watching: it goes on. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static const char *const used_settings[] = {"state-dir", "slot", NULL};
 typedef struct arguments
 {
 	pen_settings settings;
-	const char *action; /* list, add, resync, remove */
+	const char *action; /* list, resync */
 	char **tables;
 	int table_count;
 	const char *destination; /* NULL: all */
@@ -29,12 +29,10 @@ typedef struct arguments
 static void
 print_help(void)
 {
-	puts("penstock tables tells about the tables of a running penstock, and changes them while it\n"
-		 "runs: a table is copied, or copied again, and no other table waits.\n\n"
+	puts("penstock tables tells about the tables of a running penstock, and copies them again\n"
+		 "while it runs: no other table waits.\n\n"
 		 "Usage: penstock tables list [OPTION]...\n"
-		 "       penstock tables add TABLE... [--to=NAME] [OPTION]...\n"
-		 "       penstock tables resync TABLE... [--to=NAME] [OPTION]...\n"
-		 "       penstock tables remove TABLE... [--to=NAME] [OPTION]...\n");
+		 "       penstock tables resync TABLE... [--to=NAME] [OPTION]...\n");
 	pen_cli_setting_help(used_settings);
 	puts("  --to=NAME                       at this destination only\n"
 		 "  --wait=SECONDS                  for it to come about; 0: do not wait (as long as it "
@@ -112,7 +110,30 @@ change_body(const arguments *a)
 	return body;
 }
 
-/* Is it one of those that were asked for? Without a schema it is a table of public. */
+/* Is this the name that is listed, with \ as in patterns? Without a schema it is one of public. */
+static bool
+is_name(const char *asked, const char *name)
+{
+	bool has_schema = false;
+	const char *c;
+
+	for (c = asked; *c != '\0' && !has_schema; c++)
+	{
+		has_schema = *c == '.';
+		c += *c == '\\' && c[1] != '\0';
+	}
+	if (!has_schema && strncmp(name, "public.", 7) != 0)
+		return false;
+	for (name += has_schema ? 0 : 7; *asked != '\0'; asked++, name++)
+	{
+		asked += *asked == '\\' && asked[1] != '\0';
+		if (*asked != *name)
+			return false;
+	}
+	return *name == '\0';
+}
+
+/* Is it one of those that were asked for? */
 static bool
 is_asked_for(const arguments *a, const json_t *table)
 {
@@ -122,11 +143,7 @@ is_asked_for(const arguments *a, const json_t *table)
 		return false;
 	for (int i = 0; i < a->table_count; i++)
 	{
-		const char *asked = a->tables[i];
-
-		if (strcmp(asked, name) == 0 ||
-			(strncmp(name, "public.", 7) == 0 && strchr(asked, '.') == NULL &&
-			 strcmp(asked, name + 7) == 0))
+		if (is_name(a->tables[i], name))
 			return true;
 	}
 	return false;
@@ -156,8 +173,7 @@ count_tables(const arguments *a, const json_t *answer, bool print)
 		if (!is_asked_for(a, table) || json_object_get(table, "rows") == NULL)
 			continue;
 		found.failed += strcmp(state, "failed") == 0;
-		found.going_on += strcmp(state, "failed") != 0 && strcmp(state, "ready") != 0 &&
-						  strcmp(state, "removed") != 0;
+		found.going_on += strcmp(state, "failed") != 0 && strcmp(state, "ready") != 0;
 		found.rows += count_of(table, "rows");
 		found.rows_expected += count_of(table, "rows_expected");
 		found.bytes += count_of(table, "bytes");
@@ -235,15 +251,15 @@ parse_wait(const char *text, int *seconds)
 static int
 parse_arguments(arguments *a, int argc, char **argv)
 {
-	static const char *const actions[] = {"list", "add", "resync", "remove"};
+	static const char *const actions[] = {"list", "resync"};
 
-	for (size_t i = 0; optind < argc && i < 4; i++)
+	for (size_t i = 0; optind < argc && i < 2; i++)
 	{
 		if (strcmp(argv[optind], actions[i]) == 0)
 			a->action = actions[i];
 	}
 	if (a->action == NULL)
-		return complain("say list, add, resync or remove");
+		return complain("say list or resync");
 	a->tables = argv + optind + 1;
 	a->table_count = argc - optind - 1;
 	if ((a->action == actions[0]) != (a->table_count == 0))

@@ -15,6 +15,8 @@ typedef struct pen_resync_options
 	void *context; /* of its functions, which are called from the thread */
 	bool allow_triggers;
 	int jobs;
+	/* Called now and then from the thread, as of pen_copy_options. */
+	void (*tick)(void *context, const pen_copy_progress *progress);
 	const pen_log *log;
 } pen_resync_options;
 
