@@ -11,7 +11,9 @@ typedef enum pen_command_kind
 {
 	PEN_COMMAND_PAUSE,
 	PEN_COMMAND_RESUME,
-	PEN_COMMAND_TABLES_RESYNC /* copy tables again */
+	PEN_COMMAND_TABLES_ADD,    /* copy tables that were not wanted before, and follow them */
+	PEN_COMMAND_TABLES_RESYNC, /* copy them again */
+	PEN_COMMAND_TABLES_REMOVE  /* follow them no more */
 } pen_command_kind;
 
 /* Owned by who asks, until pen_commands_ask returns. */

@@ -19,8 +19,9 @@ typedef struct pen_table_status
 {
 	char name[136];     /* schema.table */
 	size_t destination; /* index */
-	const char *state;  /* a constant: "waiting", "copying", "catching up", "ready", "failed" */
-	uint64_t lsn;       /* its rows hold what was committed before it; 0: not yet */
+	const char
+		*state; /* a constant: "waiting", "copying", "catching up", "ready", "failed", "removed" */
+	uint64_t lsn; /* its rows hold what was committed before it; 0: not yet */
 	uint64_t rows;
 	uint64_t rows_expected; /* 0: not known */
 	uint64_t bytes;

@@ -32,6 +32,7 @@ pen_steering_pause(penstock *p, const char *destination)
 		if (!is_meant(p, i, destination))
 			continue;
 		found = true;
+		p->amend_resume[i] = false;
 		pen_worker_pause(p->workers[i]);
 	}
 	return found ? PENSTOCK_OK : not_found(p, destination);
@@ -55,7 +56,9 @@ pen_steering_resume(penstock *p, const char *destination)
 			p->refused[i] = false;
 			pen_progress_hold(&p->progress, i);
 		}
-		pen_worker_resume(p->workers[i]);
+		p->amend_resume[i] = true;
+		if (!p->amending[i])
+			pen_worker_resume(p->workers[i]);
 	}
 	return found ? PENSTOCK_OK : not_found(p, destination);
 }
@@ -88,7 +91,9 @@ carry_out(penstock *p, pen_command *command)
 		case PEN_COMMAND_RESUME:
 			(void) pen_steering_resume(p, command->destination);
 			break;
+		case PEN_COMMAND_TABLES_ADD:
 		case PEN_COMMAND_TABLES_RESYNC:
+		case PEN_COMMAND_TABLES_REMOVE:
 			(void) change_tables(p, command);
 			break;
 	}

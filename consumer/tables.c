@@ -1,5 +1,8 @@
-/* tables.c -- have tables of a running follower copied again.
- * A command is checked whole before anything of it happens. */
+/* tables.c -- add, copy again and remove tables of a running follower.
+ * A command is checked whole before anything of it happens. What is added or removed is written to a
+ * file first; then each destination is closed between two transactions, gets its new list, and is
+ * opened, where it records what is new (stored.c). The stream begins anew in between: no stream that
+ * lacks a table goes on once its rows are copied. */
 #include "tables.h"
 
 #include <stdio.h>
@@ -25,6 +28,7 @@ typedef struct request
 	const pen_command *command;
 	named_table *tables;
 	size_t count;
+	pen_amendments wanted; /* of the destination that is looked at */
 } request;
 
 static void
@@ -36,6 +40,7 @@ reset_request(request *r)
 		free(r->tables[i].name);
 	}
 	free(r->tables);
+	pen_amendments_reset(&r->wanted);
 }
 
 static penstock_status
@@ -202,16 +207,200 @@ resync(request *r, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+/* ---- add and remove ---- */
+
+/* May it be added at, or removed from, this destination? */
+static penstock_status
+check_amendment(const request *r, size_t i, const named_table *table, pen_error *error)
+{
+	bool add = r->command->kind == PEN_COMMAND_TABLES_ADD;
+	const char *name = r->p->configs[i].name;
+	int said = pen_amendments_say(&r->wanted, table->schema, table->name);
+	bool taken = said != 0
+					 ? said > 0
+					 : pen_mapping_takes(r->p->configs[i].mapping, table->schema, table->name);
+
+	if (database_of(r->p, i) == NULL)
+		return pen_error_set(error, PENSTOCK_E_CONFIG,
+							 "destination %s is no database: start it with other --tables", name);
+	if (add && pen_mapping_has_rules(r->p->configs[i].mapping))
+		return pen_error_set(error, PENSTOCK_E_CONFIG,
+							 "destination %s: its [table] sections rename or leave out, which a "
+							 "copy cannot do yet",
+							 name);
+	if (strcmp(table->schema, "penstock") == 0)
+		return pen_error_set(error, PENSTOCK_E_CONFIG,
+							 "the schema penstock, where progress is kept, is never taken");
+	if (taken == add)
+		return pen_error_set(error, PENSTOCK_E_CONFIG, "destination %s %s table %s.%s%s", name,
+							 add ? "takes" : "does not take", table->schema, table->name,
+							 add ? " already; to have it copied again: resync" : "");
+	return PENSTOCK_OK;
+}
+
+/* The file's list as it is to be; checks every table. */
+static penstock_status
+amend_list(request *r, size_t i, pen_amendments *all, pen_error *error)
+{
+	pen_amendments_reset(&r->wanted);
+	if (pen_amendments_pick(all, r->p->configs[i].name, &r->wanted, error) < 0)
+		return error->status;
+	for (size_t t = 0; t < r->count; t++)
+	{
+		const pen_amendment entry = {.destination = (char *) r->p->configs[i].name,
+									 .schema = r->tables[t].schema,
+									 .table = r->tables[t].name,
+									 .added = r->command->kind == PEN_COMMAND_TABLES_ADD};
+
+		if (check_amendment(r, i, &r->tables[t], error) < 0 ||
+			pen_amendments_add(&r->wanted, &entry, error) < 0 ||
+			pen_amendments_add(all, &entry, error) < 0)
+			return error->status;
+	}
+	return PENSTOCK_OK;
+}
+
+static penstock_status
+write_list(penstock *p, const pen_amendments *all, pen_error *error)
+{
+	const char *directory = pen_statedir_path(p->state);
+	char *path = NULL;
+	penstock_status status;
+
+	if (directory == NULL)
+		return pen_error_set(
+			error, PENSTOCK_E_CONFIG,
+			"tables are added and removed only with --state-dir, where it is kept");
+	if (asprintf(&path, "%s/" PEN_TABLES_FILE, directory) < 0)
+		return out_of_memory(error);
+	status = pen_amendments_write(all, path, error);
+	free(path);
+	return status;
+}
+
+/* From here on it will come about, also after a crash. */
+static void
+begin_amending(const request *r, size_t i)
+{
+	penstock *p = r->p;
+	pen_worker_status status;
+
+	pen_worker_status_get(p->workers[i], &status);
+	for (size_t t = 0; t < r->count; t++)
+		pen_board_set(database_of(p, i)->board, r->tables[t].schema, r->tables[t].name,
+					  r->command->kind == PEN_COMMAND_TABLES_ADD ? PEN_BOARD_PLANNED
+																 : PEN_BOARD_LEAVING,
+					  0, NULL);
+	if (!p->amending[i])
+		p->amend_resume[i] = !status.pausing && status.state != PEN_WORKER_PAUSED &&
+							 status.state != PEN_WORKER_STOPPED;
+	p->amending[i] = true;
+}
+
+static penstock_status
+amend(request *r, pen_error *error)
+{
+	penstock *p = r->p;
+	pen_amendments all = {0};
+	penstock_status status = PENSTOCK_OK;
+	size_t meant = 0;
+
+	for (size_t i = 0; status >= 0 && i < p->amendments.count; i++)
+		status = pen_amendments_add(&all, &p->amendments.entries[i], error);
+	for (size_t i = 0; status >= 0 && i < p->worker_count; i++)
+	{
+		meant += is_meant(r, i);
+		if (is_meant(r, i))
+			status = amend_list(r, i, &all, error);
+	}
+	if (status >= 0 && meant == 0)
+		status = pen_error_set(error, PENSTOCK_E_CONFIG, "no destination is a database");
+	if (status >= 0)
+		status = write_list(p, &all, error);
+	if (status < 0)
+	{
+		pen_amendments_reset(&all);
+		return status;
+	}
+	pen_amendments_reset(&p->amendments);
+	p->amendments = all;
+	pen_assembler_amend(p->assembler, &p->amendments);
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		if (is_meant(r, i))
+			begin_amending(r, i);
+	}
+	return PENSTOCK_OK;
+}
+
+void
+pen_tables_identify(penstock *p, size_t i)
+{
+	pen_source_identity *identity = &p->identities[i];
+
+	identity->amendments = &p->amended[i];
+	pen_amendments_fingerprint(&p->amended[i], p->amended[i].count, identity->plain_fingerprint,
+							   identity->fingerprint);
+}
+
+/* The destination is closed, and nothing reads its list: false, to be tried again, without memory. */
+static bool
+take_list(penstock *p, size_t i)
+{
+	pen_amendments own = {0};
+	pen_error ignored;
+
+	if (pen_amendments_pick(&p->amendments, p->configs[i].name, &own, &ignored) < 0)
+		return false;
+	if (!pen_worker_remap(p->workers[i]))
+	{
+		pen_amendments_reset(&own);
+		return false;
+	}
+	pen_amendments_reset(&p->amended[i]);
+	p->amended[i] = own;
+	pen_tables_identify(p, i);
+	pen_board_amend(database_of(p, i)->board);
+	return true;
+}
+
+bool
+pen_tables_amend(penstock *p)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+	{
+		pen_worker_status status;
+		bool closed;
+
+		if (!p->amending[i])
+			continue;
+		pen_worker_status_get(p->workers[i], &status);
+		closed = status.state == PEN_WORKER_PAUSED || status.state == PEN_WORKER_STOPPED;
+		if (!closed && !status.pausing)
+			pen_worker_pause(p->workers[i]);
+		if (!closed || !take_list(p, i))
+			continue;
+		changed = true;
+		p->amending[i] = false;
+		if (p->amend_resume[i] && !p->refused[i])
+			pen_worker_resume(p->workers[i]);
+	}
+	return changed;
+}
+
 static penstock_status
 change(penstock *p, const pen_command *command, pen_error *error)
 {
 	request r = {.p = p, .command = command};
 	penstock_status status = read_request(&r, error);
 
-	if (status >= 0)
+	/* One that was dropped at the source can still be removed. */
+	if (status >= 0 && command->kind != PEN_COMMAND_TABLES_REMOVE)
 		status = check_source(&r, error);
 	if (status >= 0)
-		status = resync(&r, error);
+		status = command->kind == PEN_COMMAND_TABLES_RESYNC ? resync(&r, error) : amend(&r, error);
 	reset_request(&r);
 	return status;
 }
@@ -230,10 +419,12 @@ typedef struct listing
 static const char *
 state_name(const listing *l, pen_board_state state)
 {
-	if (state != PEN_BOARD_READY && l->worker.state == PEN_WORKER_STOPPED)
+	if (state < PEN_BOARD_READY && l->worker.state == PEN_WORKER_STOPPED)
 		return "failed";
 	switch (state)
 	{
+		case PEN_BOARD_PLANNED:
+		case PEN_BOARD_LEAVING:
 		case PEN_BOARD_ASKED:
 		case PEN_BOARD_WAITING:
 			return "waiting";
@@ -244,6 +435,8 @@ state_name(const listing *l, pen_board_state state)
 			return "catching up";
 		case PEN_BOARD_READY:
 			return "ready";
+		case PEN_BOARD_REMOVED:
+			return "removed";
 	}
 	return "?";
 }
@@ -252,7 +445,7 @@ state_name(const listing *l, pen_board_state state)
 static const char *
 reason(const listing *l, const pen_board_entry *entry)
 {
-	if (entry->state == PEN_BOARD_READY || l->worker.state == PEN_WORKER_STREAMING)
+	if (entry->state >= PEN_BOARD_READY || l->worker.state == PEN_WORKER_STREAMING)
 		return entry->reason;
 	if (l->worker.state == PEN_WORKER_PAUSED)
 		return "the destination is paused";

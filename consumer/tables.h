@@ -21,6 +21,16 @@ typedef struct pen_tables_engine
 	size_t (*list)(penstock *p, pen_table_status *tables, size_t most);
 } pen_tables_engine;
 
+/* In the directory of the slot: which tables were added and removed. */
+#define PEN_TABLES_FILE "tables"
+
+/* Bring destinations that are closed up to the list that was written; have them closed. True: a new
+ * stream must begin before anything else. */
+extern bool pen_tables_amend(penstock *p);
+
+/* The identity of a destination from its plain fingerprint and its list. */
+extern void pen_tables_identify(penstock *p, size_t i);
+
 /* What databases can do: copies beside the stream. */
 extern const pen_tables_engine pen_tables;
 

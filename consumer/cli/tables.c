@@ -1,5 +1,5 @@
-/* tables.c -- penstock tables list and resync: what a running penstock does with each table, and
- * having it copied again. Who asks for a copy may stop watching: it goes on. */
+/* tables.c -- penstock tables list, add, resync and remove: what a running penstock does with each
+ * table, and telling it to do otherwise. Who asks for a copy may stop watching: it goes on. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static const char *const used_settings[] = {"state-dir", "slot", NULL};
 typedef struct arguments
 {
 	pen_settings settings;
-	const char *action; /* list, resync */
+	const char *action; /* list, add, resync, remove */
 	char **tables;
 	int table_count;
 	const char *destination; /* NULL: all */
@@ -29,9 +29,11 @@ typedef struct arguments
 static void
 print_help(void)
 {
-	puts("penstock tables tells about the tables of a running penstock, and copies them again\n"
-		 "while it runs: no other table waits.\n\n"
+	puts("penstock tables tells about the tables of a running penstock, and changes them while it\n"
+		 "runs: one is copied, or copied again, and no other waits; or followed no more.\n\n"
 		 "Usage: penstock tables list [OPTION]...\n"
+		 "       penstock tables add TABLE... [--to=NAME] [OPTION]...\n"
+		 "       penstock tables remove TABLE... [--to=NAME] [OPTION]...\n"
 		 "       penstock tables resync TABLE... [--to=NAME] [OPTION]...\n");
 	pen_cli_setting_help(used_settings);
 	puts("  --to=NAME                       at this destination only\n"
@@ -173,7 +175,8 @@ count_tables(const arguments *a, const json_t *answer, bool print)
 		if (!is_asked_for(a, table) || json_object_get(table, "rows") == NULL)
 			continue;
 		found.failed += strcmp(state, "failed") == 0;
-		found.going_on += strcmp(state, "failed") != 0 && strcmp(state, "ready") != 0;
+		found.going_on += strcmp(state, "failed") != 0 && strcmp(state, "ready") != 0 &&
+						  strcmp(state, "removed") != 0;
 		found.rows += count_of(table, "rows");
 		found.rows_expected += count_of(table, "rows_expected");
 		found.bytes += count_of(table, "bytes");
@@ -251,15 +254,15 @@ parse_wait(const char *text, int *seconds)
 static int
 parse_arguments(arguments *a, int argc, char **argv)
 {
-	static const char *const actions[] = {"list", "resync"};
+	static const char *const actions[] = {"list", "add", "resync", "remove"};
 
-	for (size_t i = 0; optind < argc && i < 2; i++)
+	for (size_t i = 0; optind < argc && i < 4; i++)
 	{
 		if (strcmp(argv[optind], actions[i]) == 0)
 			a->action = actions[i];
 	}
 	if (a->action == NULL)
-		return complain("say list or resync");
+		return complain("say list, add, resync or remove");
 	a->tables = argv + optind + 1;
 	a->table_count = argc - optind - 1;
 	if ((a->action == actions[0]) != (a->table_count == 0))

@@ -8,7 +8,7 @@
  *   GET  /v1/tables   {"tables": [{"table", "destination", "state", "lsn", and the counts}…]}; one that is
  *                     brought there while the stream goes on has "rows", "bytes", what is expected of
  *                     both, and "error"
- *   POST /v1/tables   {"action": "resync", "tables": [name…], "destination": name}:
+ *   POST /v1/tables   {"action": "add" | "resync" | "remove", "tables": [name…], "destination": name}:
  *                     202 {"tables": […]} as above; without a destination all of them
  *   POST /v1/pause, /v1/resume
  *   POST /v1/destinations/NAME/pause, …/resume

@@ -18,12 +18,24 @@ bad(pen_error *error, const char *what)
 static penstock_status
 parse_action(pen_change *change, pen_error *error)
 {
+	static const struct
+	{
+		const char *name;
+		pen_command_kind kind;
+	} actions[] = {{"add", PEN_COMMAND_TABLES_ADD},
+				   {"resync", PEN_COMMAND_TABLES_RESYNC},
+				   {"remove", PEN_COMMAND_TABLES_REMOVE}};
 	const char *name = json_string_value(json_object_get(change->json, "action"));
 
-	if (name == NULL || strcmp(name, "resync") != 0)
-		return bad(error, "\"action\" is \"resync\"");
-	change->command.kind = PEN_COMMAND_TABLES_RESYNC;
-	return PENSTOCK_OK;
+	for (size_t i = 0; name != NULL && i < 3; i++)
+	{
+		if (strcmp(name, actions[i].name) == 0)
+		{
+			change->command.kind = actions[i].kind;
+			return PENSTOCK_OK;
+		}
+	}
+	return bad(error, "\"action\" is \"add\", \"resync\" or \"remove\"");
 }
 
 static penstock_status

@@ -17,7 +17,7 @@ typedef struct pen_change
 } pen_change;
 
 /*
- * {"action": "resync", "tables": [name…], "destination": name}; without a
+ * {"action": "add" | "resync" | "remove", "tables": [name…], "destination": name}; without a
  * destination all are meant. E_CONFIG and what is wrong; pen_change_reset in any case.
  */
 extern penstock_status pen_change_parse(pen_change *change, const char *body, size_t size,

@@ -23,17 +23,30 @@ parse(const char *body)
 static void
 test_a_command_comes_out_as_it_was_asked_for(void **state)
 {
+	static const struct
+	{
+		const char *name;
+		pen_command_kind kind;
+	} actions[] = {{"add", PEN_COMMAND_TABLES_ADD},
+				   {"resync", PEN_COMMAND_TABLES_RESYNC},
+				   {"remove", PEN_COMMAND_TABLES_REMOVE}};
+	char body[200];
+
 	(void) state;
-	assert_int_equal(
-		parse("{\"action\":\"resync\",\"tables\":[\"public.a\",\"b\"],\"destination\":\"f1\"}"),
-		PENSTOCK_OK);
-	assert_int_equal(change.command.kind, PEN_COMMAND_TABLES_RESYNC);
-	assert_int_equal(change.command.table_count, 2);
-	assert_string_equal(change.command.tables[0], "public.a");
-	assert_string_equal(change.command.tables[1], "b");
-	assert_string_equal(change.command.destination, "f1");
-	pen_change_reset(&change);
-	assert_int_equal(parse("{\"action\":\"resync\",\"tables\":[\"t\"]}"), PENSTOCK_OK);
+	for (size_t i = 0; i < 3; i++)
+	{
+		snprintf(body, sizeof(body),
+				 "{\"action\":\"%s\",\"tables\":[\"public.a\",\"b\"],\"destination\":\"f1\"}",
+				 actions[i].name);
+		assert_int_equal(parse(body), PENSTOCK_OK);
+		assert_int_equal(change.command.kind, actions[i].kind);
+		assert_int_equal(change.command.table_count, 2);
+		assert_string_equal(change.command.tables[0], "public.a");
+		assert_string_equal(change.command.tables[1], "b");
+		assert_string_equal(change.command.destination, "f1");
+		pen_change_reset(&change);
+	}
+	assert_int_equal(parse("{\"action\":\"add\",\"tables\":[\"t\"]}"), PENSTOCK_OK);
 	assert_string_equal(change.command.destination, "");
 	pen_change_reset(&change);
 }
@@ -45,24 +58,23 @@ test_what_is_not_understood_is_refused(void **state)
 		"",
 		"[]",
 		"null",
-		"\"resync\"",
+		"\"add\"",
 		"{",
 		"{}",
-		"{\"action\":\"resync\"}",
+		"{\"action\":\"add\"}",
 		"{\"tables\":[\"t\"]}",
-		"{\"action\":\"add\",\"tables\":[\"t\"]}",
 		"{\"action\":\"drop\",\"tables\":[\"t\"]}",
 		"{\"action\":1,\"tables\":[\"t\"]}",
-		"{\"action\":\"resync\",\"tables\":\"t\"}",
-		"{\"action\":\"resync\",\"tables\":[]}",
-		"{\"action\":\"resync\",\"tables\":[\"\"]}",
-		"{\"action\":\"resync\",\"tables\":[\"t\",7]}",
-		"{\"action\":\"resync\",\"tables\":[\"t\"],\"destination\":\"\"}",
-		"{\"action\":\"resync\",\"tables\":[\"t\"],\"destination\":7}",
-		"{\"action\":\"resync\",\"tables\":[\"t\"],\"destinaton\":\"f1\"}",
-		"{\"action\":\"resync\",\"action\":\"add\",\"tables\":[\"t\"]}",
-		"{\"action\":\"resync\",\"tables\":[\"t\"]} {}",
-		"{\"action\":\"resync\",\"tables\":[\"t\\u0000x\"]}",
+		"{\"action\":\"add\",\"tables\":\"t\"}",
+		"{\"action\":\"add\",\"tables\":[]}",
+		"{\"action\":\"add\",\"tables\":[\"\"]}",
+		"{\"action\":\"add\",\"tables\":[\"t\",7]}",
+		"{\"action\":\"add\",\"tables\":[\"t\"],\"destination\":\"\"}",
+		"{\"action\":\"add\",\"tables\":[\"t\"],\"destination\":7}",
+		"{\"action\":\"add\",\"tables\":[\"t\"],\"destinaton\":\"f1\"}",
+		"{\"action\":\"add\",\"action\":\"remove\",\"tables\":[\"t\"]}",
+		"{\"action\":\"add\",\"tables\":[\"t\"]} {}",
+		"{\"action\":\"add\",\"tables\":[\"t\\u0000x\"]}",
 	};
 
 	(void) state;
@@ -80,8 +92,8 @@ static penstock_status
 parse_sized(size_t count, int length, const char *destination)
 {
 	char *body = malloc(count * ((size_t) length + 3) + 300);
-	size_t used = (size_t) sprintf(
-		body, "{\"action\":\"resync\",\"destination\":\"%s\",\"tables\":[", destination);
+	size_t used = (size_t) sprintf(body, "{\"action\":\"add\",\"destination\":\"%s\",\"tables\":[",
+								   destination);
 	penstock_status status;
 
 	for (size_t i = 0; i < count; i++)
@@ -112,7 +124,7 @@ test_limits_hold_to_one(void **state)
 static void
 test_every_truncation_is_refused(void **state)
 {
-	const char *whole = "{\"action\":\"resync\",\"tables\":[\"a\"],\"destination\":\"f\"}";
+	const char *whole = "{\"action\":\"add\",\"tables\":[\"a\"],\"destination\":\"f\"}";
 
 	(void) state;
 	for (size_t size = 0; size < strlen(whole); size++)

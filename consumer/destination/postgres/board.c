@@ -162,7 +162,7 @@ pen_board_set(pen_board *board, const char *schema, const char *table, pen_board
 
 	pthread_mutex_lock(&board->lock);
 	entry = find_or_add(board, schema, table);
-	if (entry != NULL)
+	if (entry != NULL && entry->state != PEN_BOARD_LEAVING)
 	{
 		set_state(board, entry, state);
 		if (lsn != 0)
@@ -212,24 +212,24 @@ pen_board_reopen(pen_board *board)
 	pthread_mutex_lock(&board->lock);
 	for (size_t i = 0; i < board->count; i++)
 	{
-		if (board->entries[i].state < PEN_BOARD_DONE)
+		if (board->entries[i].state > PEN_BOARD_ASKED && board->entries[i].state < PEN_BOARD_DONE)
 			set_state(board, &board->entries[i], PEN_BOARD_ASKED);
 	}
 	pthread_mutex_unlock(&board->lock);
 }
 
 void
-pen_board_forget(pen_board *board, const char *schema, const char *table)
+pen_board_amend(pen_board *board)
 {
-	pen_board_entry *entry;
-
 	pthread_mutex_lock(&board->lock);
-	entry = find(board, schema, table);
-	if (entry != NULL)
+	for (size_t i = 0; i < board->count; i++)
 	{
-		set_state(board, entry, PEN_BOARD_READY);
-		reset_entry(entry);
-		*entry = board->entries[--board->count];
+		pen_board_entry *entry = &board->entries[i];
+
+		if (entry->state == PEN_BOARD_PLANNED)
+			set_state(board, entry, PEN_BOARD_ASKED);
+		else if (entry->state == PEN_BOARD_LEAVING)
+			set_state(board, entry, PEN_BOARD_REMOVED);
 	}
 	pthread_mutex_unlock(&board->lock);
 }

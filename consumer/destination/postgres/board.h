@@ -7,12 +7,15 @@
 
 typedef enum pen_board_state
 {
+	PEN_BOARD_PLANNED, /* to be ASKED for at the next pen_board_amend */
+	PEN_BOARD_LEAVING, /* to be REMOVED then; nothing else changes that */
 	PEN_BOARD_ASKED,   /* nothing is recorded of it */
 	PEN_BOARD_WAITING, /* recorded; for its copy to begin */
 	PEN_BOARD_COPYING,
 	PEN_BOARD_CATCHING_UP, /* its rows are there; what was changed meanwhile is not */
 	PEN_BOARD_DONE,        /* all is sent, and not known to be committed */
-	PEN_BOARD_READY
+	PEN_BOARD_READY,
+	PEN_BOARD_REMOVED /* it is not followed any more */
 } pen_board_state;
 
 typedef struct pen_board_entry
@@ -58,8 +61,8 @@ extern void pen_board_settle(pen_board *board);
  * recorded is to be set afterwards. */
 extern void pen_board_reopen(pen_board *board);
 
-/* The table is not followed any more. */
-extern void pen_board_forget(pen_board *board, const char *schema, const char *table);
+/* The destination is closed, and will be opened with the new list of tables. */
+extern void pen_board_amend(pen_board *board);
 
 extern void pen_board_each(pen_board *board,
 						   void (*tell)(void *context, const pen_board_entry *entry),
