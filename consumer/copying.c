@@ -128,6 +128,7 @@ find_places(copying *c)
 		c->places[c->count].name = p->configs[i].name;
 		c->places[c->count].kind = &databases;
 		c->places[c->count].context = &c->contexts[c->count];
+		c->places[c->count].mapping = p->configs[i].mapping;
 		c->places[c->count].allow_triggers = p->configs[i].allow_triggers;
 		c->count++;
 	}
@@ -174,21 +175,6 @@ leave_out_failed(copying *c)
 	return PENSTOCK_OK;
 }
 
-/* Rows are copied as they are: never other ones, or under other names, than the stream would bring. */
-static penstock_status
-check_mapping(copying *c)
-{
-	for (size_t i = 0; i < c->count; i++)
-	{
-		if (c->places[i].takes_part && pen_mapping_has_rules(c->contexts[i].config->mapping))
-			return pen_error_set(&c->p->error, PENSTOCK_E_CONFIG,
-								 "destination %s: its [table] sections rename or leave out, which "
-								 "a copy cannot do yet; fill it by other means, without --copy",
-								 c->places[i].name);
-	}
-	return PENSTOCK_OK;
-}
-
 static bool
 any_begun(const copying *c)
 {
@@ -211,8 +197,6 @@ copy(copying *c)
 		return p->error.status;
 	if (!needed)
 		return PENSTOCK_OK;
-	if (check_mapping(c) < 0)
-		return p->error.status;
 	if (pen_receiver_provide_slot(p, any_begun(c)) < 0)
 		return p->error.status;
 	status = pen_copy_run(&c->options, c->places, c->count, &p->error);
@@ -287,6 +271,8 @@ pen_receiver_set_sequences(penstock *p, size_t *set)
 penstock_status
 pen_receiver_resync(penstock *p, const char *destination, const char *schema, const char *table)
 {
+	const pen_table_name here = {schema, table};
+	pen_table_name there;
 	size_t asked = 0;
 
 	for (size_t i = 0; i < p->worker_count; i++)
@@ -294,11 +280,11 @@ pen_receiver_resync(penstock *p, const char *destination, const char *schema, co
 		pen_destination *d = pen_worker_destination(p->workers[i]);
 
 		if (d->kind != &pen_destination_postgres || p->refused[i] ||
-			pen_mapping_has_rules(p->configs[i].mapping) ||
 			(destination != NULL && strcmp(destination, p->configs[i].name) != 0) ||
 			!pen_mapping_takes(p->configs[i].mapping, schema, table))
 			continue;
-		if (pen_postgres_resync(d, schema, table, &p->error) < 0)
+		if (pen_mapping_name(p->configs[i].mapping, &here, &there, &p->error) < 0 ||
+			pen_postgres_resync(d, there.schema, there.name, &p->error) < 0)
 			return p->error.status;
 		pen_worker_nudge(p->workers[i]);
 		asked++;

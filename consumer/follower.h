@@ -67,6 +67,7 @@ struct penstock
 	bool parked[PEN_SETTINGS_DESTINATIONS_MAX];       /* away, and fed on disk */
 	bool detached[PEN_SETTINGS_DESTINATIONS_MAX];     /* its spool was full: needs a new copy */
 	bool spool_failed[PEN_SETTINGS_DESTINATIONS_MAX]; /* said so */
+	int64_t mend_ms[PEN_SETTINGS_DESTINATIONS_MAX];   /* when to try a disk again that failed */
 	int64_t absent_since_ms[PEN_SETTINGS_DESTINATIONS_MAX]; /* 0: it is not */
 	unsigned int resumed[PEN_SETTINGS_DESTINATIONS_MAX];    /* the opening that was told to go on */
 	size_t worker_count;

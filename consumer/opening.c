@@ -551,6 +551,7 @@ pen_receiver_begin_stream(penstock *p)
 		return p->error.status;
 	if (from < info.confirmed_lsn)
 		from = info.confirmed_lsn;
+	pen_survey_check_start(p, from);
 	forget_stream(p, from);
 	pen_log_write(&p->log, PENSTOCK_LOG_INFO, "source", "streaming from slot \"%s\" at " LSN_FORMAT,
 				  p->slot, LSN_ARGS(from));

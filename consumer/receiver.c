@@ -81,9 +81,11 @@ room(penstock *p)
 static penstock_status
 push_advance(penstock *p, int64_t now)
 {
-	bool due = p->finishing || now - p->advanced_ms >= p->settings.progress_interval_ms;
+	bool due = now - p->advanced_ms >= p->settings.progress_interval_ms;
+	bool more = p->delivered_lsn > p->advanced_lsn;
 
-	if (!due || p->delivered_lsn <= p->advanced_lsn || pen_assembler_in_transaction(p->assembler))
+	/* At the end there is nothing more to come, and a spool may have had no room for the last one. */
+	if (!(p->finishing ? due || more : due && more) || pen_assembler_in_transaction(p->assembler))
 		return PENSTOCK_OK;
 	for (size_t i = 0; i < p->worker_count; i++)
 	{

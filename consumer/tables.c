@@ -146,6 +146,23 @@ is_meant(const request *r, size_t i)
 	return is_named(r, i) || (r->command->destination[0] == '\0' && database_of(r->p, i) != NULL);
 }
 
+/* Records there, and what is shown, are by the name there. */
+static penstock_status
+check_name(penstock *p, size_t i, const named_table *table, pen_error *error)
+{
+	const pen_table_name here = {table->schema, table->name};
+	pen_table_name there;
+
+	if (pen_mapping_name(p->configs[i].mapping, &here, &there, error) < 0)
+		return error->status;
+	if (strcmp(there.schema, here.schema) == 0 && strcmp(there.name, here.name) == 0)
+		return PENSTOCK_OK;
+	return pen_error_set(error, PENSTOCK_E_CONFIG,
+						 "destination %s: table %s.%s has another name there, which this command "
+						 "cannot follow",
+						 p->configs[i].name, here.schema, here.name);
+}
+
 /* ---- resync ---- */
 
 static penstock_status
@@ -165,11 +182,8 @@ check_resync(const request *r, const named_table *table, pen_error *error)
 			return pen_error_set(error, PENSTOCK_E_CONFIG,
 								 "destination %s is no database: it loads its tables at each start",
 								 p->configs[i].name);
-		if (pen_mapping_has_rules(p->configs[i].mapping))
-			return pen_error_set(error, PENSTOCK_E_CONFIG,
-								 "destination %s: its [table] sections rename or leave out, which "
-								 "a copy cannot do yet",
-								 p->configs[i].name);
+		if (check_name(p, i, table, error) < 0)
+			return error->status;
 		if (pen_board_is_copied(database->board, table->schema, table->name))
 			return pen_error_set(error, PENSTOCK_E_CONFIG,
 								 "destination %s: table %s.%s is being copied already",
@@ -225,9 +239,11 @@ check_amendment(const request *r, size_t i, const named_table *table, pen_error 
 							 "destination %s is no database: start it with other --tables", name);
 	if (add && pen_mapping_has_rules(r->p->configs[i].mapping))
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
-							 "destination %s: its [table] sections rename or leave out, which a "
-							 "copy cannot do yet",
+							 "destination %s has [table] sections, which may give another table "
+							 "this name: start it with other --tables",
 							 name);
+	if (check_name(r->p, i, table, error) < 0)
+		return error->status;
 	if (strcmp(table->schema, "penstock") == 0)
 		return pen_error_set(error, PENSTOCK_E_CONFIG,
 							 "the schema penstock, where progress is kept, is never taken");

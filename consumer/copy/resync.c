@@ -69,6 +69,7 @@ pen_resync_start(const pen_resync_options *options, pen_error *error)
 	resync->place.name = options->name;
 	resync->place.kind = options->kind;
 	resync->place.context = options->context;
+	resync->place.mapping = options->mapping;
 	resync->place.allow_triggers = options->allow_triggers;
 	sigfillset(&every);
 	pthread_sigmask(SIG_SETMASK, &every, &before);

@@ -44,6 +44,11 @@ typedef struct pen_table_name
 	const char *name;
 } pen_table_name;
 
+/* What a table that it takes is called at the destination: strings of the mapping, or table's own.
+ * E_CONFIG: sections contradict each other. */
+extern penstock_status pen_mapping_name(const pen_mapping *mapping, const pen_table_name *table,
+										pen_table_name *there, pen_error *error);
+
 /* Of all tables of the source: E_CONFIG when sections contradict each other over one that is
  * taken, or two of them would be one at the destination. */
 extern penstock_status pen_mapping_check_tables(const pen_mapping *mapping,

@@ -290,6 +290,9 @@ pen_postgres_send_row(postgres_destination *self, pen_target *target,
 
 	if (statement == NULL)
 		return error->status;
+	/* An insert that inserts nothing is an error, where nothing else can take the row away. */
+	if (operation != PEN_TARGET_INSERT || target->mode == PEN_TARGET_ORDERED)
+		self->to_be_counted = true;
 	if (!statement->guarded)
 		return send_statement(self, statement, check_row, error);
 	if (send_statement(self, statement, check_guarded, error) < 0)

@@ -282,6 +282,7 @@ start_copy(postgres_destination *self, pen_error *error)
 		.name = self->base.config->name,
 		.kind = &copies_beside,
 		.context = self,
+		.mapping = self->base.config->mapping,
 		.allow_triggers = self->base.config->allow_triggers,
 		.jobs = RESYNC_JOBS,
 		.tick = show_progress,

@@ -47,7 +47,7 @@ extern bool pen_parked_active(const struct postgres_destination *self);
 extern penstock_status pen_parked_settle(struct postgres_destination *self, pen_error *error);
 
 /*
- * Ask for a table to be copied anew; from any thread. It happens soon after, or once the destination
+ * Ask for a table, by its name there, to be copied anew; from any thread. It happens soon after, or once the destination
  * is open again. The worker's queue wants an interrupt to notice at once. E_RETRY without memory.
  */
 extern penstock_status pen_postgres_resync(struct pen_destination *destination, const char *schema,

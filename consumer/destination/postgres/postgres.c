@@ -18,11 +18,13 @@
 #include "event/relation.h"
 #include "pq/pq.h"
 
-#define SYNC_POLL_MS    50
-#define PARKED_POLL_MS  200 /* while a table is copied */
-#define CHUNK_BYTES_MAX ((size_t) 8 * 1024 * 1024)
-#define ROW_BYTES       128                   /* that a change takes besides its values */
-#define IDLE_SEND_BYTES ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
+#define SYNC_POLL_MS     50
+#define PARKED_POLL_MS   200 /* while a table is copied */
+#define WAL_SHORT_HEADER 24  /* of a page of WAL */
+#define WAL_LONG_HEADER  40  /* of the first page of a segment */
+#define CHUNK_BYTES_MAX  ((size_t) 8 * 1024 * 1024)
+#define ROW_BYTES        128                   /* that a change takes besides its values */
+#define IDLE_SEND_BYTES  ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
 
 /* Every statement of ours finds its rows by the key: whatever the statistics are, or before there
  * are any, a nested loop over the key's index is right for a set, and planned once. */
@@ -199,15 +201,38 @@ pen_postgres_connect(const pen_destination_config *config, const pen_source_iden
 }
 
 static penstock_status
+read_wal_layout(postgres_destination *self, pen_error *error)
+{
+	PGresult *result = pen_pq_query(self->conn,
+									"SELECT setting FROM pg_catalog.pg_settings WHERE name IN "
+									"('wal_block_size', 'wal_segment_size') ORDER BY name",
+									0, NULL, error);
+
+	if (result == NULL)
+		return error->status;
+	self->wal_block_size = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	self->wal_segment_size = strtoull(PQgetvalue(result, 1, 0), NULL, 10);
+	PQclear(result);
+	return self->wal_block_size > 0 && self->wal_segment_size > 0
+			   ? PENSTOCK_OK
+			   : pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL layout");
+}
+
+static penstock_status
 open_progress(postgres_destination *self, const pen_source_identity *source, pen_position *position,
 			  pen_error *error)
 {
 	uint64_t lsn = 0;
 
+	/* What the last session committed may not be flushed yet: the lock that is taken to read progress
+	 * is a commit too, and after it that is durable. */
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
+		pen_pq_execute(self->conn, "SET synchronous_commit = local", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
+		pen_stored_prepare_advance(self->conn, error) < 0 ||
+		pen_pq_execute(self->conn, "SET synchronous_commit = off", error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
@@ -244,7 +269,8 @@ postgres_open(pen_destination *destination, const pen_source_identity *source,
 		return self->conn == NULL
 				   ? error->status
 				   : pen_error_context(error, "destination %s", self->base.config->name);
-	if (open_progress(self, source, position, error) < 0 || take_origin(self, source, error) < 0)
+	if (read_wal_layout(self, error) < 0 || open_progress(self, source, position, error) < 0 ||
+		take_origin(self, source, error) < 0)
 		return pen_error_context(error, "destination %s", self->base.config->name);
 	return PENSTOCK_OK;
 }
@@ -292,6 +318,21 @@ check_commit(const pen_expectation *expected, const PGresult *result, pen_error 
 	return PENSTOCK_OK;
 }
 
+/*
+ * The end of what is written, for a position at which the next record would begin: behind a page's
+ * header, which is not written before that record, the end is that of the page before. A segment's
+ * first page has the longer header.
+ */
+static uint64_t
+end_of_wal(const postgres_destination *self, uint64_t insert_lsn)
+{
+	if (insert_lsn % self->wal_segment_size == WAL_LONG_HEADER)
+		return insert_lsn - WAL_LONG_HEADER;
+	if (insert_lsn % self->wal_block_size == WAL_SHORT_HEADER)
+		return insert_lsn - WAL_SHORT_HEADER;
+	return insert_lsn;
+}
+
 /* insert and flush position, read after the commit of expected->lsn (0: only to look). */
 static penstock_status
 check_wal(const pen_expectation *expected, const PGresult *result, pen_error *error)
@@ -304,6 +345,7 @@ check_wal(const pen_expectation *expected, const PGresult *result, pen_error *er
 	if (PQntuples(result) != 1 || !pen_pq_parse_lsn(PQgetvalue(result, 0, 0), &inserted) ||
 		!pen_pq_parse_lsn(PQgetvalue(result, 0, 1), &flushed))
 		return pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL position");
+	inserted = end_of_wal(self, inserted);
 	if (expected->lsn != 0 && self->commit_count == COMMITS_MAX)
 		self->commits[(last + COMMITS_MAX - 1) % COMMITS_MAX] =
 			(pending_commit){expected->lsn, inserted};
@@ -327,6 +369,7 @@ pen_postgres_begin(postgres_destination *self, pen_error *error)
 	if (pen_pipeline_send(self->pipeline, "BEGIN", 0, NULL, NULL, error) < 0)
 		return error->status;
 	self->in_transaction = true;
+	self->to_be_counted = false;
 	self->deferred = false;
 	return PENSTOCK_OK;
 }
@@ -347,8 +390,8 @@ send_gathered(postgres_destination *self, pen_error *error)
 }
 
 /*
- * Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
- * there is no error to the server, which would commit the others. durable: the server is to flush
+ * Send progress up to lsn and COMMIT; do not wait for that. But for all before it, where a row that
+ * is not there would be no error to the server, which would commit the others. durable: the server is to flush
  * at once, this and all before it, instead of when its WAL writer comes by.
  */
 static penstock_status
@@ -358,7 +401,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
 	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
-		(self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
+		(self->to_be_counted && pen_pipeline_drain(self->pipeline, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 ||
 		(durable && pen_pipeline_send(self->pipeline, "SET LOCAL synchronous_commit = local", 0,
 									  NULL, NULL, error) < 0) ||
@@ -369,6 +412,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 		return error->status;
 	self->stored_lsn = self->gathered_lsn = lsn;
 	self->in_transaction = false;
+	self->to_be_counted = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	self->counters.transactions++;

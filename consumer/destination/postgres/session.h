@@ -45,6 +45,7 @@ typedef struct postgres_destination
 	bool in_transaction;   /* a BEGIN was sent */
 	bool has_deferrable;   /* a table with a deferrable constraint was seen */
 	bool deferred;         /* in the open transaction they are checked at its end */
+	bool to_be_counted;    /* a statement in it does not fail where it finds no row */
 	size_t batch_bytes;    /* in the open transaction, gathered or sent */
 	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
@@ -59,6 +60,8 @@ typedef struct postgres_destination
 	pending_commit commits[COMMITS_MAX]; /* first..first+count: a ring */
 	size_t first_commit;
 	size_t commit_count;
+	uint64_t wal_block_size;
+	uint64_t wal_segment_size;
 	int64_t asked_ms; /* when we last looked how far it is flushed */
 
 	pen_row row;

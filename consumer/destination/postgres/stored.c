@@ -296,11 +296,28 @@ pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, 
 	return PENSTOCK_OK;
 }
 
+#define ADVANCE_STATEMENT "penstock_advance"
+
 /* 1/0 where no row matched: the transaction fails even if nobody reads this answer. */
 static const char *const advance_sql =
 	"WITH moved AS (UPDATE penstock.progress SET lsn = $3, timeline = $4, updated_at = "
 	"pg_catalog.clock_timestamp() WHERE slot = $1 AND lsn = $2 RETURNING 1) "
 	"SELECT 1 / pg_catalog.count(*) FROM moved";
+
+penstock_status
+pen_stored_prepare_advance(PGconn *conn, pen_error *error)
+{
+	PGresult *result = PQprepare(conn, ADVANCE_STATEMENT, advance_sql, 0, NULL);
+	penstock_status status = PENSTOCK_OK;
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+	{
+		status = pen_pq_error(error, conn, result);
+		pen_error_context(error, "could not prepare to move progress");
+	}
+	PQclear(result);
+	return status;
+}
 
 static void
 explain_advance(const pen_expectation *expected, pen_error *error)
@@ -324,11 +341,16 @@ pen_stored_advance(pen_pipeline *pipeline, const pen_source_identity *source, ui
 	char new_position[20];
 	char timeline[16];
 	const char *params[] = {source->slot, old_position, new_position, timeline};
+	const int formats[] = {0, 0, 0, 0};
+	int lengths[4];
 
 	pen_pq_format_lsn(old_lsn, old_position);
 	pen_pq_format_lsn(new_lsn, new_position);
 	snprintf(timeline, sizeof(timeline), "%u", source->timeline);
-	return pen_pipeline_send(pipeline, advance_sql, 4, params, &expected, error);
+	for (int i = 0; i < 4; i++)
+		lengths[i] = (int) strlen(params[i]);
+	return pen_pipeline_send_prepared(pipeline, ADVANCE_STATEMENT, 4, params, lengths, formats,
+									  &expected, error);
 }
 
 /* ---- tables ---- */

@@ -22,6 +22,9 @@ extern penstock_status pen_stored_load(PGconn *conn, const pen_source_identity *
 extern penstock_status pen_stored_begin(PGconn *conn, const pen_source_identity *source,
 										uint64_t lsn, pen_error *error);
 
+/* Once in a session, before the first pen_stored_advance. Plain connection, no pipeline. */
+extern penstock_status pen_stored_prepare_advance(PGconn *conn, pen_error *error);
+
 /*
  * Part of a transaction: move progress from old_lsn to new_lsn. It fails, and the transaction with
  * it, when somebody else has moved it: a COMMIT that was sent blindly cannot do harm.
