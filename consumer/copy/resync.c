@@ -61,6 +61,8 @@ pen_resync_start(const pen_resync_options *options, pen_error *error)
 		.mode = PEN_COPY_TRUNCATE,
 		.for_readers = true,
 		.jobs = options->jobs,
+		.tick = options->tick,
+		.tick_context = options->context,
 		.log = options->log,
 		.interrupted = &resync->interrupted,
 	};

@@ -16,6 +16,8 @@ typedef struct pen_resync_options
 	const pen_mapping *mapping; /* as of a pen_copy_place */
 	bool allow_triggers;
 	int jobs;
+	/* Called now and then from the thread, as of pen_copy_options. */
+	void (*tick)(void *context, const pen_copy_progress *progress);
 	const pen_log *log;
 } pen_resync_options;
 

@@ -15,6 +15,7 @@ struct pen_mapping
 {
 	const pen_route *run;
 	pen_route *own; /* NULL: no list of its own */
+	const pen_amendments *amendments;
 	const pen_rule **rules;
 	size_t rule_count;
 };
@@ -63,9 +64,19 @@ pen_mapping_free(pen_mapping *mapping)
 	free(mapping);
 }
 
+void
+pen_mapping_amend(pen_mapping *mapping, const pen_amendments *amendments)
+{
+	mapping->amendments = amendments;
+}
+
 bool
 pen_mapping_takes(const pen_mapping *mapping, const char *schema, const char *table)
 {
+	int amended = mapping != NULL ? pen_amendments_say(mapping->amendments, schema, table) : 0;
+
+	if (amended != 0)
+		return amended > 0;
 	return pen_route_takes(mapping != NULL ? mapping->run : NULL, schema, table) &&
 		   (mapping == NULL || mapping->own == NULL ||
 			pen_route_takes(mapping->own, schema, table));

@@ -4,6 +4,7 @@
 #define PEN_MAPPING_H
 
 #include "penstock/event.h"
+#include "route/amendments.h"
 #include "route/route.h"
 #include "route/rules.h"
 #include "route/where.h"
@@ -19,6 +20,10 @@ extern pen_mapping *pen_mapping_new(const pen_route *run, const char *tables,
 									const char *destination, pen_rule *const *rules,
 									size_t rule_count, pen_error *error);
 extern void pen_mapping_free(pen_mapping *mapping);
+
+/* What was added and removed later (NULL: nothing) goes before all that; borrowed. While nobody else
+ * uses the mapping. */
+extern void pen_mapping_amend(pen_mapping *mapping, const pen_amendments *amendments);
 
 /* By the table's name at the source. mapping NULL takes every table. */
 extern bool pen_mapping_takes(const pen_mapping *mapping, const char *schema, const char *table);

@@ -56,8 +56,9 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 	if (pen_pq_check_conninfo(config->uri, what, error) < 0)
 		return NULL;
 	self = calloc(1, sizeof(*self));
-	if (self == NULL)
+	if (self == NULL || (self->board = pen_board_new()) == NULL)
 	{
+		free(self);
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 		return NULL;
 	}
@@ -108,7 +109,7 @@ postgres_destroy(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	postgres_close(destination);
-	pen_parked_forget_requests(self);
+	pen_board_free(self->board);
 	pen_relation_unref(self->missing);
 	free(self->new_values);
 	free(self->old_values);
@@ -490,9 +491,10 @@ look_at_parked(postgres_destination *self, pen_error *error)
 	if (!pen_parked_due(self))
 		return PENSTOCK_OK;
 	if ((is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0) ||
-		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0)
+		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0 ||
+		commit(self, self->gathered_lsn, false, error) < 0)
 		return error->status;
-	return commit(self, self->gathered_lsn, false, error);
+	return pen_parked_settle(self, error);
 }
 
 static penstock_status
