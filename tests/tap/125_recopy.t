@@ -2,6 +2,7 @@
 # time, is refused until everything of it is asked to be copied anew; the others are not troubled.
 use strict;
 use warnings;
+use IPC::Run ();
 use Penstock;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -102,11 +103,22 @@ $far->safe_psql('postgres', 'ALTER TABLE t RENAME other TO filler');
 # ---- copied anew ----
 
 $near->safe_psql('postgres', 'CREATE TABLE marks AS SELECT ctid AS place, xmin::text AS made FROM t');
+my $locker = IPC::Run::start([ 'psql', '-X', '-q', '-d', $far->connstr('postgres') . ' application_name=locker',
+		'-c', 'BEGIN; LOCK TABLE t IN SHARE MODE; SELECT pg_sleep(600)' ], '<', \undef, '>&', '/dev/null');
+$far->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 't'::regclass AND mode = 'ShareLock' AND granted});
 $penstock = start_penstock(@run, @anew);
-in_step('anew', $penstock, $near, $far);
+ok($far->poll_query_until('postgres', q{SELECT array_agg(state ORDER BY table_name) = '{ready,copying}' FROM penstock.tables WHERE slot = 's'}), 'it begins');
 like($penstock->stderr, qr/far: it has only what was committed before .*: everything is copied anew/, 'which is told');
+isnt(progress(), $before, 'with its progress');
+$penstock->kill9;
+$far->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locker'});
+$locker->finish;
+work();
+$penstock = start_penstock(@run);
+in_step('killed, and gone on', $penstock, $near, $far);
+like($penstock->stderr, qr/copying 1 tables/, 'with the table that was not complete');
 unlike($penstock->stderr, qr/near: .*(copied anew|stopped)/, 'of this one only');
-is($near->safe_psql('postgres', 'SELECT count(*) > 900 FROM marks JOIN t ON t.ctid = place AND t.xmin::text = made'), 't', 'the rows of the other one were not copied');
+is($near->safe_psql('postgres', 'SELECT count(*) > 700 FROM marks JOIN t ON t.ctid = place AND t.xmin::text = made'), 't', 'the rows of the other one were not copied');
 work();
 in_step('followed again', $penstock, $near, $far);
 is($penstock->finish('TERM'), 0, 'in order again');
