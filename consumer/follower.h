@@ -89,6 +89,7 @@ struct penstock
 	uint64_t delivered_lsn; /* everything before it has been handed to the workers */
 	uint64_t called_lsn;    /* and to the callbacks */
 	bool skipping_callbacks;
+	uint64_t slot_lsn;      /* what the slot had been confirmed up to when it was last looked at */
 	uint64_t confirmed_lsn; /* last told to the source */
 	uint64_t advanced_lsn;  /* last pushed as an advance */
 	uint64_t target_lsn;    /* of `until`; 0: none */

@@ -400,6 +400,7 @@ pen_receiver_provide_slot(penstock *p, bool stored)
 							 "the slot's name is longer than 63 bytes");
 	if (pen_control_slot(p->control, p->slot, &info, &p->error) < 0)
 		return p->error.status;
+	p->slot_lsn = info.exists ? info.confirmed_lsn : 0;
 	if (info.exists)
 		return check_existing_slot(p, &info);
 	if (stored)

@@ -15,14 +15,21 @@ kind_of(penstock *p, size_t i)
 	return pen_worker_destination(p->workers[i])->kind;
 }
 
-/* Durable there, as far as we know: one that has not been open yet has at least what its spool
- * begins with. 0: nothing is known. */
+/*
+ * Durable there, as far as we know; 0: nothing is known. One that has not been open yet has what its
+ * spool begins with if the source has been told so: else the spool may begin behind what was on its
+ * way through memory, and the source still has that.
+ */
 static uint64_t
 known_durable(penstock *p, size_t i, const pen_worker_status *status)
 {
+	uint64_t told_lsn = p->confirmed_lsn > p->slot_lsn ? p->confirmed_lsn : p->slot_lsn;
+	uint64_t from_lsn;
+
 	if (status->position.durable_lsn != 0)
 		return status->position.durable_lsn;
-	return pen_feed_from_lsn(pen_worker_feed(p->workers[i]));
+	from_lsn = pen_feed_from_lsn(pen_worker_feed(p->workers[i]));
+	return from_lsn <= told_lsn ? from_lsn : 0;
 }
 
 uint64_t
@@ -201,6 +208,11 @@ look_at_ready(penstock *p, size_t i, const pen_worker_status *status, pen_survey
 	p->parked[i] = false;
 	p->absent_since_ms[i] = 0;
 	pen_feed_state_get(pen_worker_feed(p->workers[i]), &state);
+	if (state.behind && p->fed[i] && status->wants_epoch <= p->epoch)
+	{
+		found->streaming++;
+		return;
+	}
 	/* Once it was told to go on, it reads there, and finds out by itself. */
 	if (state.spooling && p->resumed[i] != status->opened && !mend(p, i, &state))
 	{

@@ -25,6 +25,7 @@ struct pen_feed
 
 	pthread_mutex_t lock;
 	feed_mode mode;
+	bool behind;      /* the stream began in memory, and went on on disk */
 	uint64_t tee_lsn; /* TEE: the end of the spool when it began */
 
 	pen_chunk *held; /* the receiver's: what the spool had no room for */
@@ -128,13 +129,22 @@ drop_held(pen_feed *feed)
 	feed->stuck = false;
 }
 
+/* Who waits for the queue alone is to look again. */
+static void
+enter_spool(pen_feed *feed)
+{
+	if (feed->mode != SPOOL)
+		pen_queue_interrupt(feed->queue);
+	feed->mode = SPOOL;
+}
+
 /* Nothing goes through memory any more, what is in the queue is read first. With the lock held. */
 static void
 to_spool(pen_feed *feed)
 {
 	if (feed->mode == TEE)
 		pen_spool_skip_marked(feed->spool);
-	feed->mode = SPOOL;
+	enter_spool(feed);
 }
 
 penstock_status
@@ -144,6 +154,7 @@ pen_feed_start(pen_feed *feed, unsigned int epoch, uint64_t lsn, pen_error *erro
 
 	pthread_mutex_lock(&feed->lock);
 	drop_held(feed); /* it comes again with the stream */
+	feed->behind = feed->mode == MEMORY;
 	if (feed->mode == MEMORY)
 		status = enqueue_start(feed, epoch, lsn, error);
 	else
@@ -175,6 +186,18 @@ push_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 	return status;
 }
 
+/* With the lock held: there is no room for this now, and the worker may have to do something for it. */
+static void
+hold(pen_feed *feed, pen_chunk *chunk)
+{
+	bool stuck = feed->mode == TEE && chunk != NULL;
+
+	feed->held = chunk;
+	if (stuck && !feed->stuck)
+		pen_queue_interrupt(feed->queue);
+	feed->stuck = stuck;
+}
+
 penstock_status
 pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 {
@@ -185,13 +208,8 @@ pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 	pthread_mutex_lock(&feed->lock);
 	status = push_chunk(feed, chunk, error);
 	if (status != PENSTOCK_OK)
-	{
-		feed->held = pen_chunk_ref(chunk);
-		feed->stuck = feed->mode == TEE;
-	}
+		hold(feed, pen_chunk_ref(chunk));
 	pthread_mutex_unlock(&feed->lock);
-	if (feed->held != NULL)
-		pen_feed_interrupt(feed);
 	return PENSTOCK_OK;
 }
 
@@ -251,7 +269,7 @@ pen_feed_durable(pen_feed *feed, uint64_t lsn, pen_error *error)
 	if (status == PENSTOCK_OK)
 		drop_held(feed);
 	else
-		feed->stuck = feed->mode == TEE && feed->held != NULL;
+		hold(feed, feed->held);
 	pthread_mutex_unlock(&feed->lock);
 	return status == PEN_SPOOL_FULL ? PENSTOCK_OK : status;
 }
@@ -272,7 +290,8 @@ pen_feed_mend(pen_feed *feed, pen_error *error)
 	drop_held(feed);
 	status = pen_spool_mend(feed->spool, error);
 	if (status >= 0)
-		feed->mode = SPOOL;
+		enter_spool(feed);
+	feed->behind = false;
 	pthread_mutex_unlock(&feed->lock);
 	return status;
 }
@@ -286,9 +305,10 @@ pen_feed_park(pen_feed *feed, uint64_t durable_lsn, pen_error *error)
 	pen_spool_state_get(feed->spool, &state);
 	pthread_mutex_lock(&feed->lock);
 	goes_on = feed->mode != MEMORY && can_go_on(&state, durable_lsn);
+	feed->behind = false;
 	if (!goes_on && leave_spool(feed, error) >= 0)
 		pen_error_clear(error);
-	feed->mode = SPOOL;
+	enter_spool(feed);
 	pthread_mutex_unlock(&feed->lock);
 	return goes_on;
 }
@@ -389,7 +409,10 @@ pen_feed_state_get(pen_feed *feed, pen_feed_state *state)
 		return;
 	pen_spool_state_get(feed->spool, &spool);
 	state->has_spool = true;
-	state->spooling = mode_of(feed) != MEMORY;
+	pthread_mutex_lock(&feed->lock);
+	state->spooling = feed->mode != MEMORY;
+	state->behind = state->spooling && feed->behind;
+	pthread_mutex_unlock(&feed->lock);
 	state->full = feed->held != NULL;
 	state->spool_bytes = spool.bytes;
 	state->failed = spool.failed;
@@ -489,6 +512,8 @@ pen_feed_pop(pen_feed *feed, pen_item *item, bool from_spool, int timeout_ms, pe
 
 	if (pen_queue_pop(feed->queue, item, mode == SPOOL ? 0 : timeout_ms))
 		return PENSTOCK_OK;
+	if (mode == SPOOL && !pen_queue_empty(feed->queue))
+		return PENSTOCK_AGAIN; /* an interrupt hid what is there */
 	if (mode == SPOOL)
 		return pop_from_spool(feed, item, error);
 	return mode == TEE ? look_at_failure(feed, error) : PENSTOCK_AGAIN;

@@ -47,6 +47,7 @@ typedef struct pen_feed_state
 {
 	bool has_spool;
 	bool spooling; /* not MEMORY */
+	bool behind;   /* what is on disk comes after what is in memory, a start included */
 	bool full;     /* something that was pushed is held back, for lack of room or because the disk
 				    * failed: push nothing more */
 	bool failed;   /* the disk failed for good; error tells */

@@ -346,7 +346,10 @@ append(pen_spool *spool, uint64_t position, uint64_t end_lsn, pen_error *error)
 	spool->position = position;
 	pthread_mutex_lock(&spool->lock);
 	if (spool->empty)
-		spool->from_lsn = spool->synced_lsn = first_lsn(spool);
+	{
+		spool->from_lsn = first_lsn(spool);
+		spool->synced_lsn = end_lsn;
+	}
 	spool->empty = false;
 	spool->end_lsn = end_lsn;
 	spool->records++;
@@ -363,8 +366,10 @@ write_head(pen_spool *spool, pen_error *error)
 	uint64_t end_lsn = spool->end_lsn;
 	penstock_status status;
 
+	/* An open transaction is not here, and not whole even at its end: it comes again in a stream that
+	 * begins before it. */
 	if (spool->empty)
-		end_lsn = first_lsn(spool);
+		end_lsn = spool->start_wanted ? spool->start_lsn : spool->open.commit_lsn;
 	if (pen_store_roll(spool->store, error) < 0)
 		return error->status;
 	pen_encoder_reset(spool->encoder);

@@ -124,9 +124,9 @@ history_new(size_t transaction_count, size_t changes_max, bool prepared)
 		lsn = t->end_lsn;
 		if (t->alone)
 		{
-			history_add(h, random_below(2) == 0 ? PENSTOCK_COMMIT_PREPARED
-												: PENSTOCK_ROLLBACK_PREPARED,
-						i, 0);
+			history_add(
+				h, random_below(2) == 0 ? PENSTOCK_COMMIT_PREPARED : PENSTOCK_ROLLBACK_PREPARED, i,
+				0);
 			if (h->events[t->first].kind == PENSTOCK_ROLLBACK_PREPARED)
 				t->commit_lsn = t->end_lsn - 1;
 			continue;
@@ -167,8 +167,7 @@ history_find(const history *h, uint64_t lsn)
 static bool
 history_is_within(const history *h, size_t event)
 {
-	return event < h->event_count &&
-		   event > h->transactions[h->events[event].transaction].first;
+	return event < h->event_count && event > h->transactions[h->events[event].transaction].first;
 }
 
 /* The number in a row; its filler is there to take room. */

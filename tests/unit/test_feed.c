@@ -17,7 +17,7 @@
 #include "receiver.h"
 #include "survey.h"
 
-#define PATIENCE_MS 30000
+#define PATIENCE_MS 8000
 
 /* ---- a directory of our own ---- */
 
@@ -291,13 +291,15 @@ take_event(fake *self, const penstock_event *event)
 	else if (event->kind == PENSTOCK_INSERT)
 	{
 		expect(self->open);
-		expect(event->sequence == ++self->sequence);
+		if (event->sequence != ++self->sequence)
+			broken("%s gets change %d of transaction %d where %d is next", d->name,
+				   (int) event->sequence, (int) number, (int) self->sequence);
 		expect(history_number(event) == number);
 	}
 	else
 	{
 		expect(self->open == !t->alone);
-		expect(self->open ? self->sequence : 0 == t->changes);
+		expect((self->open ? self->sequence : 0) == t->changes);
 		self->open = false;
 		self->gathered++;
 		self->gathered_lsn = t->end_lsn;
@@ -551,6 +553,7 @@ begin_stream(world *w)
 	penstock *p = &w->p;
 	uint64_t from;
 
+	p->slot_lsn = w->confirmed_lsn;
 	pen_survey_check_spools(p);
 	from = lowest_position(p);
 	for (size_t i = 0; i < p->worker_count; i++)
@@ -606,6 +609,9 @@ receive(world *w, size_t count)
 		count = w->h->event_count - w->next;
 	if (count == 0 || !room(p))
 		return;
+	if (getenv("VERBOSE") != NULL)
+		fprintf(stderr, "receive %d+%d%s%s\n", (int) w->next, (int) count, p->fed[0] ? " near" : "",
+				p->fed[1] ? " far" : "");
 	chunk = history_chunk(w->h, w->next, count, w->filler);
 	for (size_t i = 0; i < p->worker_count; i++)
 	{
@@ -657,6 +663,7 @@ feedback(world *w)
 
 	if (lsn > w->confirmed_lsn)
 		w->confirmed_lsn = lsn;
+	w->p.confirmed_lsn = lsn;
 }
 
 static void
@@ -753,6 +760,36 @@ step(world *w)
 		disturb(w);
 }
 
+static void
+tell_state(world *w)
+{
+	for (size_t i = 0; i < DATABASES; i++)
+	{
+		pen_feed *feed = pen_worker_feed(w->p.workers[i]);
+		pen_worker_status status;
+		pen_feed_state state;
+
+		pen_worker_status_get(w->p.workers[i], &status);
+		pen_feed_state_get(feed, &state);
+		fprintf(
+			stderr,
+			"%s: %s%s%s%s%s%s%s durable %d applied %d, feed %zu bytes, %d on disk from %d to %d; "
+			"epoch %u wants %u opened %u resumed %u\n",
+			w->databases[i].name, pen_worker_state_name(status.state), w->p.fed[i] ? " fed" : "",
+			w->p.parked[i] ? " parked" : "", status.drained ? " drained" : "",
+			state.spooling ? " spooling" : "", state.full ? " full" : "",
+			state.behind ? " behind" : "", (int) status.position.durable_lsn,
+			(int) status.position.applied_lsn, state.queue_bytes, (int) state.spool_bytes,
+			(int) pen_feed_from_lsn(feed), (int) pen_feed_end_lsn(feed), w->p.epoch,
+			status.wants_epoch, status.opened, w->p.resumed[i]);
+	}
+	if (w->next < w->h->event_count)
+		fprintf(stderr, "next event %d of %d, of transaction %d at %d, delivered %d\n",
+				(int) w->next, (int) w->h->event_count, (int) w->h->events[w->next].transaction,
+				(int) w->h->transactions[w->h->events[w->next].transaction].commit_lsn,
+				(int) w->p.delivered_lsn);
+}
+
 /* All is well again, and everything comes. */
 static void
 finish(world *w)
@@ -771,6 +808,8 @@ finish(world *w)
 	resume_stopped(w);
 	while (!done)
 	{
+		if (pen_clock_ms() > until)
+			tell_state(w);
 		if (pen_clock_ms() > until)
 			fail_msg("it does not come to its end: %d of %d events; databases at %d and %d of %d",
 					 (int) w->next, (int) w->h->event_count, (int) w->databases[0].durable,
