@@ -49,7 +49,7 @@ typedef struct history
 
 static uint64_t history_seed = 1;
 
-static uint64_t
+static inline uint64_t
 random_below(uint64_t limit)
 {
 	history_seed ^= history_seed << 13, history_seed ^= history_seed >> 7;
@@ -57,7 +57,7 @@ random_below(uint64_t limit)
 	return history_seed % limit;
 }
 
-static const penstock_relation *
+static inline const penstock_relation *
 history_relation(const char *name)
 {
 	penstock_column columns[2] = {{.name = "n",
@@ -93,7 +93,7 @@ history_relation(const char *name)
 	return relation;
 }
 
-static void
+static inline void
 history_add(history *h, penstock_event_kind kind, uint64_t transaction, uint64_t sequence)
 {
 	h->events = realloc(h->events, (h->event_count + 1) * sizeof(*h->events));
@@ -101,7 +101,7 @@ history_add(history *h, penstock_event_kind kind, uint64_t transaction, uint64_t
 }
 
 /* Transactions of up to changes_max changes; prepared: some are prepared, or ends of such. */
-static history *
+static inline history *
 history_new(size_t transaction_count, size_t changes_max, bool prepared)
 {
 	history *h = calloc(1, sizeof(*h));
@@ -141,7 +141,7 @@ history_new(size_t transaction_count, size_t changes_max, bool prepared)
 	return h;
 }
 
-static void
+static inline void
 history_free(history *h)
 {
 	assert_int_equal(h->budget.used, 0);
@@ -153,7 +153,7 @@ history_free(history *h)
 }
 
 /* What a stream that begins at lsn sends first: an event, or event_count. */
-static size_t
+static inline size_t
 history_find(const history *h, uint64_t lsn)
 {
 	size_t i = 0;
@@ -164,14 +164,14 @@ history_find(const history *h, uint64_t lsn)
 }
 
 /* Does a transaction go on here, of which events came before? */
-static bool
+static inline bool
 history_is_within(const history *h, size_t event)
 {
 	return event < h->event_count && event > h->transactions[h->events[event].transaction].first;
 }
 
 /* The number in a row; its filler is there to take room. */
-static void
+static inline void
 history_write_row(pen_wire_buf *buf, uint64_t number, size_t filler)
 {
 	char text[4096];
@@ -183,7 +183,7 @@ history_write_row(pen_wire_buf *buf, uint64_t number, size_t filler)
 }
 
 /* Events from first on as a chunk, sealed. filler: bytes in each row besides its number. */
-static pen_chunk *
+static inline pen_chunk *
 history_chunk(history *h, size_t first, size_t count, size_t filler)
 {
 	pen_chunk *chunk = pen_chunk_new(NULL, 0, NULL);
@@ -223,7 +223,7 @@ history_chunk(history *h, size_t first, size_t count, size_t filler)
 }
 
 /* The number in an insert's row. */
-static uint64_t
+static inline uint64_t
 history_number(const penstock_event *event)
 {
 	pen_wire_reader reader;
