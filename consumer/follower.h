@@ -45,6 +45,7 @@ struct penstock
 	atomic_bool woken;      /* it says so, and that has not been heard yet */
 	pen_commands *commands; /* of other threads; NULL: nobody asks */
 	pen_status next_status;
+	const struct pen_tables_engine *tables_engine; /* tables.h */
 
 	/* From open to close. */
 	pen_statedir *state;
@@ -55,12 +56,18 @@ struct penstock
 	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
 	pen_mapping *mappings[PEN_SETTINGS_DESTINATIONS_MAX];
 	pen_source_identity identities[PEN_SETTINGS_DESTINATIONS_MAX]; /* with its own fingerprint */
+	pen_amendments amendments; /* as in the file; of each destination, when it was last opened: */
+	pen_amendments amended[PEN_SETTINGS_DESTINATIONS_MAX];
+	bool
+		amending[PEN_SETTINGS_DESTINATIONS_MAX]; /* it is to be closed and brought up to the file */
+	bool amend_resume[PEN_SETTINGS_DESTINATIONS_MAX]; /* and then goes on */
 	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
 	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];          /* takes part in the stream that runs */
 	bool refused[PEN_SETTINGS_DESTINATIONS_MAX];      /* told to stop: takes part in nothing more */
 	bool parked[PEN_SETTINGS_DESTINATIONS_MAX];       /* away, and fed on disk */
 	bool detached[PEN_SETTINGS_DESTINATIONS_MAX];     /* its spool was full: needs a new copy */
 	bool spool_failed[PEN_SETTINGS_DESTINATIONS_MAX]; /* said so */
+	int64_t mend_ms[PEN_SETTINGS_DESTINATIONS_MAX];   /* when to try a disk again that failed */
 	int64_t absent_since_ms[PEN_SETTINGS_DESTINATIONS_MAX]; /* 0: it is not */
 	unsigned int resumed[PEN_SETTINGS_DESTINATIONS_MAX];    /* the opening that was told to go on */
 	size_t worker_count;
@@ -82,6 +89,7 @@ struct penstock
 	uint64_t delivered_lsn; /* everything before it has been handed to the workers */
 	uint64_t called_lsn;    /* and to the callbacks */
 	bool skipping_callbacks;
+	uint64_t slot_lsn;      /* what the slot had been confirmed up to when it was last looked at */
 	uint64_t confirmed_lsn; /* last told to the source */
 	uint64_t advanced_lsn;  /* last pushed as an advance */
 	uint64_t target_lsn;    /* of `until`; 0: none */

@@ -24,6 +24,8 @@ extern uint64_t pen_survey_resume_lsn(penstock *p, size_t destination);
 
 /* Before a stream begins: what is on disk and of no use to its destination is dropped. */
 extern void pen_survey_check_spools(penstock *p);
+/* It begins at lsn: a spool that ends before that has a gap, and is dropped too. */
+extern void pen_survey_check_start(penstock *p, uint64_t lsn);
 /* And: is this destination fed by it? */
 extern bool pen_survey_is_fed(penstock *p, size_t destination);
 

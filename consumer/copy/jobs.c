@@ -150,7 +150,7 @@ record(job *j, pen_plan_target *target, uint64_t rows, pen_error *error)
 	};
 
 	return target->place->kind->mark(target->place->context, *connection_of(j, target),
-									 j->item->table->relation, &mark, error);
+									 target->relation, &mark, error);
 }
 
 /* Counts the item; is the target complete by it? */

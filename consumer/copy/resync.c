@@ -61,12 +61,15 @@ pen_resync_start(const pen_resync_options *options, pen_error *error)
 		.mode = PEN_COPY_TRUNCATE,
 		.for_readers = true,
 		.jobs = options->jobs,
+		.tick = options->tick,
+		.tick_context = options->context,
 		.log = options->log,
 		.interrupted = &resync->interrupted,
 	};
 	resync->place.name = options->name;
 	resync->place.kind = options->kind;
 	resync->place.context = options->context;
+	resync->place.mapping = options->mapping;
 	resync->place.allow_triggers = options->allow_triggers;
 	sigfillset(&every);
 	pthread_sigmask(SIG_SETMASK, &every, &before);

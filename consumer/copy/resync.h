@@ -12,9 +12,12 @@ typedef struct pen_resync_options
 	int connect_timeout_ms;
 	const char *name; /* of the place */
 	const pen_copy_place_kind *kind;
-	void *context; /* of its functions, which are called from the thread */
+	void *context;              /* of its functions, which are called from the thread */
+	const pen_mapping *mapping; /* as of a pen_copy_place */
 	bool allow_triggers;
 	int jobs;
+	/* Called now and then from the thread, as of pen_copy_options. */
+	void (*tick)(void *context, const pen_copy_progress *progress);
 	const pen_log *log;
 } pen_resync_options;
 

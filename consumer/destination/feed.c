@@ -25,9 +25,11 @@ struct pen_feed
 
 	pthread_mutex_t lock;
 	feed_mode mode;
+	bool behind;      /* the stream began in memory, and went on on disk */
 	uint64_t tee_lsn; /* TEE: the end of the spool when it began */
 
 	pen_chunk *held; /* the receiver's: what the spool had no room for */
+	bool stuck;      /* TEE: there is something held */
 };
 
 void
@@ -118,13 +120,31 @@ enqueue_start(pen_feed *feed, unsigned int epoch, uint64_t lsn, pen_error *error
 	return enqueue(feed, &item, error);
 }
 
+/* With the lock held. */
+static void
+drop_held(pen_feed *feed)
+{
+	pen_chunk_unref(feed->held);
+	feed->held = NULL;
+	feed->stuck = false;
+}
+
+/* Who waits for the queue alone is to look again. */
+static void
+enter_spool(pen_feed *feed)
+{
+	if (feed->mode != SPOOL)
+		pen_queue_interrupt(feed->queue);
+	feed->mode = SPOOL;
+}
+
 /* Nothing goes through memory any more, what is in the queue is read first. With the lock held. */
 static void
 to_spool(pen_feed *feed)
 {
 	if (feed->mode == TEE)
 		pen_spool_skip_marked(feed->spool);
-	feed->mode = SPOOL;
+	enter_spool(feed);
 }
 
 penstock_status
@@ -132,10 +152,9 @@ pen_feed_start(pen_feed *feed, unsigned int epoch, uint64_t lsn, pen_error *erro
 {
 	penstock_status status = PENSTOCK_OK;
 
-	/* It comes again with the stream. */
-	pen_chunk_unref(feed->held);
-	feed->held = NULL;
 	pthread_mutex_lock(&feed->lock);
+	drop_held(feed); /* it comes again with the stream */
+	feed->behind = feed->mode == MEMORY;
 	if (feed->mode == MEMORY)
 		status = enqueue_start(feed, epoch, lsn, error);
 	else
@@ -167,6 +186,18 @@ push_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 	return status;
 }
 
+/* With the lock held: there is no room for this now, and the worker may have to do something for it. */
+static void
+hold(pen_feed *feed, pen_chunk *chunk)
+{
+	bool stuck = feed->mode == TEE && chunk != NULL;
+
+	feed->held = chunk;
+	if (stuck && !feed->stuck)
+		pen_queue_interrupt(feed->queue);
+	feed->stuck = stuck;
+}
+
 penstock_status
 pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 {
@@ -176,10 +207,9 @@ pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 		return pen_error_set(error, PENSTOCK_E_BUG, "a full spool was given more");
 	pthread_mutex_lock(&feed->lock);
 	status = push_chunk(feed, chunk, error);
+	if (status != PENSTOCK_OK)
+		hold(feed, pen_chunk_ref(chunk));
 	pthread_mutex_unlock(&feed->lock);
-	if (status == PENSTOCK_OK)
-		return PENSTOCK_OK;
-	feed->held = pen_chunk_ref(chunk);
 	return PENSTOCK_OK;
 }
 
@@ -202,9 +232,9 @@ pen_feed_advance(pen_feed *feed, uint64_t lsn, pen_error *error)
 }
 
 penstock_status
-pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, void *pointer)
+pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, uint64_t number, void *pointer)
 {
-	pen_item item = {.kind = (int) kind, .pointer = pointer};
+	pen_item item = {.kind = (int) kind, .number = number, .pointer = pointer};
 	pen_error ignored;
 
 	return enqueue(feed, &item, &ignored);
@@ -236,20 +266,34 @@ pen_feed_durable(pen_feed *feed, uint64_t lsn, pen_error *error)
 		pen_spool_truncate(feed->spool, lsn);
 	if (status >= 0 && feed->held != NULL)
 		status = push_chunk(feed, feed->held, error);
+	if (status == PENSTOCK_OK)
+		drop_held(feed);
+	else
+		hold(feed, feed->held);
 	pthread_mutex_unlock(&feed->lock);
-	if (status != PENSTOCK_OK)
-		return status == PEN_SPOOL_FULL ? PENSTOCK_OK : status;
-	pen_chunk_unref(feed->held);
-	feed->held = NULL;
-	return PENSTOCK_OK;
+	return status == PEN_SPOOL_FULL ? PENSTOCK_OK : status;
 }
 
 static penstock_status
 leave_spool(pen_feed *feed, pen_error *error)
 {
-	pen_chunk_unref(feed->held);
-	feed->held = NULL;
+	drop_held(feed);
 	return pen_spool_reset(feed->spool, error);
+}
+
+penstock_status
+pen_feed_mend(pen_feed *feed, pen_error *error)
+{
+	penstock_status status;
+
+	pthread_mutex_lock(&feed->lock);
+	drop_held(feed);
+	status = pen_spool_mend(feed->spool, error);
+	if (status >= 0)
+		enter_spool(feed);
+	feed->behind = false;
+	pthread_mutex_unlock(&feed->lock);
+	return status;
 }
 
 bool
@@ -261,9 +305,10 @@ pen_feed_park(pen_feed *feed, uint64_t durable_lsn, pen_error *error)
 	pen_spool_state_get(feed->spool, &state);
 	pthread_mutex_lock(&feed->lock);
 	goes_on = feed->mode != MEMORY && can_go_on(&state, durable_lsn);
+	feed->behind = false;
 	if (!goes_on && leave_spool(feed, error) >= 0)
 		pen_error_clear(error);
-	feed->mode = SPOOL;
+	enter_spool(feed);
 	pthread_mutex_unlock(&feed->lock);
 	return goes_on;
 }
@@ -304,6 +349,17 @@ pen_feed_from_lsn(pen_feed *feed)
 		return 0;
 	pen_spool_state_get(feed->spool, &state);
 	return state.from_lsn;
+}
+
+uint64_t
+pen_feed_end_lsn(pen_feed *feed)
+{
+	pen_spool_state state;
+
+	if (mode_of(feed) == MEMORY)
+		return 0;
+	pen_spool_state_get(feed->spool, &state);
+	return state.end_lsn;
 }
 
 uint64_t
@@ -353,7 +409,10 @@ pen_feed_state_get(pen_feed *feed, pen_feed_state *state)
 		return;
 	pen_spool_state_get(feed->spool, &spool);
 	state->has_spool = true;
-	state->spooling = mode_of(feed) != MEMORY;
+	pthread_mutex_lock(&feed->lock);
+	state->spooling = feed->mode != MEMORY;
+	state->behind = state->spooling && feed->behind;
+	pthread_mutex_unlock(&feed->lock);
 	state->full = feed->held != NULL;
 	state->spool_bytes = spool.bytes;
 	state->failed = spool.failed;
@@ -394,6 +453,12 @@ look_again(pen_feed *feed, pen_spool_item *read, pen_error *error)
 
 	pthread_mutex_lock(&feed->lock);
 	status = pen_spool_next(feed->spool, read, error);
+	if (status == PENSTOCK_AGAIN && pen_spool_take_start(feed->spool, &read->lsn))
+	{
+		/* The disk has no room for it, and what follows may not come from there. */
+		read->kind = PEN_SPOOL_START;
+		status = PENSTOCK_OK;
+	}
 	if (status == PENSTOCK_AGAIN)
 	{
 		pen_spool_state_get(feed->spool, &state);
@@ -426,22 +491,32 @@ pop_from_spool(pen_feed *feed, pen_item *item, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+/* What was read may have been less than what was written. */
+static penstock_status
+look_at_failure(pen_feed *feed, pen_error *error)
+{
+	pen_spool_state state;
+
+	pen_spool_state_get(feed->spool, &state);
+	if (!state.failed || mode_of(feed) != TEE)
+		return PENSTOCK_AGAIN;
+	return pen_error_set(error, PENSTOCK_E_RETRY, "its spool failed: %s", state.error.text);
+}
+
 penstock_status
 pen_feed_pop(pen_feed *feed, pen_item *item, bool from_spool, int timeout_ms, pen_error *error)
 {
-	penstock_status status;
+	/* First the mode: in SPOOL nothing is added to the queue but commands, so that what is on disk
+	 * is newer than what the queue has. And an interrupt is told once: do not wait after that. */
+	feed_mode mode = from_spool && feed->spool != NULL ? mode_of(feed) : MEMORY;
 
-	if (pen_queue_pop(feed->queue, item, 0))
+	if (pen_queue_pop(feed->queue, item, mode == SPOOL ? 0 : timeout_ms))
 		return PENSTOCK_OK;
-	if (from_spool && mode_of(feed) == SPOOL)
-	{
-		status = pop_from_spool(feed, item, error);
-		if (status != PENSTOCK_AGAIN)
-			return status;
-	}
-	if (timeout_ms == 0)
-		return PENSTOCK_AGAIN;
-	return pen_queue_pop(feed->queue, item, timeout_ms) ? PENSTOCK_OK : PENSTOCK_AGAIN;
+	if (mode == SPOOL && !pen_queue_empty(feed->queue))
+		return PENSTOCK_AGAIN; /* an interrupt hid what is there */
+	if (mode == SPOOL)
+		return pop_from_spool(feed, item, error);
+	return mode == TEE ? look_at_failure(feed, error) : PENSTOCK_AGAIN;
 }
 
 penstock_status
@@ -474,4 +549,15 @@ bool
 pen_feed_caught_up(pen_feed *feed)
 {
 	return mode_of(feed) != SPOOL;
+}
+
+bool
+pen_feed_is_stuck(pen_feed *feed, uint64_t durable_lsn)
+{
+	bool stuck;
+
+	pthread_mutex_lock(&feed->lock);
+	stuck = feed->stuck && durable_lsn < feed->tee_lsn;
+	pthread_mutex_unlock(&feed->lock);
+	return stuck;
 }

@@ -27,7 +27,7 @@ typedef enum pen_feed_item_kind
 	PEN_FEED_CHUNK,   /* pointer: a pen_chunk */
 	PEN_FEED_ADVANCE, /* number: nothing of interest comes before this LSN */
 	PEN_FEED_REFUSAL, /* pointer: a pen_error */
-	PEN_FEED_RESUME   /* go on with what is in the spool, from its beginning */
+	PEN_FEED_RESUME   /* number: to whom; go on with what is in the spool, from its beginning */
 } pen_feed_item_kind;
 
 typedef struct pen_feed_stream
@@ -47,6 +47,7 @@ typedef struct pen_feed_state
 {
 	bool has_spool;
 	bool spooling; /* not MEMORY */
+	bool behind;   /* what is on disk comes after what is in memory, a start included */
 	bool full;     /* something that was pushed is held back, for lack of room or because the disk
 				    * failed: push nothing more */
 	bool failed;   /* the disk failed for good; error tells */
@@ -61,7 +62,8 @@ extern penstock_status pen_feed_start(pen_feed *feed, unsigned int epoch, uint64
 extern penstock_status pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error);
 extern penstock_status pen_feed_advance(pen_feed *feed, uint64_t lsn, pen_error *error);
 /* Through memory, in front of what is in the spool. */
-extern penstock_status pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, void *pointer);
+extern penstock_status pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, uint64_t number,
+										void *pointer);
 
 /* The destination has everything up to lsn durably: let go what is not needed any more, and try
  * again what was held back. E_RETRY: the disk failed. */
@@ -73,11 +75,17 @@ extern penstock_status pen_feed_durable(pen_feed *feed, uint64_t lsn, pen_error 
  * a start at durable_lsn or before it. For destinations that do not take anything now.
  */
 extern bool pen_feed_park(pen_feed *feed, uint64_t durable_lsn, pen_error *error);
-/* Back to memory; what is in the spool is dropped. */
+/* Back to memory; what is in the spool is dropped. While the worker does not stream. */
 extern penstock_status pen_feed_unpark(pen_feed *feed, pen_error *error);
+
+/* After the disk failed: keep what it has for certain. What is pushed next must be a start, at
+ * pen_feed_resume_lsn or before it. While the worker does not stream. */
+extern penstock_status pen_feed_mend(pen_feed *feed, pen_error *error);
 
 /* Who has everything before it can go on with what is on disk; 0: there is nothing. */
 extern uint64_t pen_feed_from_lsn(pen_feed *feed);
+/* How far it goes then. */
+extern uint64_t pen_feed_end_lsn(pen_feed *feed);
 /* Where a stream may begin so that a destination with durable_lsn misses nothing. */
 extern uint64_t pen_feed_resume_lsn(pen_feed *feed, uint64_t durable_lsn);
 /* What may be confirmed for that destination: what it has, or the disk has for it. */
@@ -100,5 +108,7 @@ extern void pen_feed_interrupt(pen_feed *feed);
 /* Items that went through memory, ever; and whether nothing waits on disk alone. */
 extern uint64_t pen_feed_pushed(pen_feed *feed);
 extern bool pen_feed_caught_up(pen_feed *feed);
+/* Nothing more comes before more than durable_lsn is durable: the disk has no room for it. */
+extern bool pen_feed_is_stuck(pen_feed *feed, uint64_t durable_lsn);
 
 #endif

@@ -27,6 +27,8 @@
 struct pen_spool
 {
 	pen_store *store;
+	char *directory;
+	pen_store_options options;
 	void (*wake)(void *context);
 	void *wake_context;
 
@@ -35,6 +37,7 @@ struct pen_spool
 	pen_wire_buf record;
 	bool head_wanted; /* the next record is to begin a segment */
 	bool start_wanted;
+	bool start_told; /* and the reader has it without being written */
 	uint64_t start_lsn;
 	penstock_transaction open; /* of what has been appended; commit_lsn 0: none */
 	uint64_t position;         /* of the last record */
@@ -221,9 +224,13 @@ new_spool(const pen_spool_options *options, pen_error *error)
 	spool->wake = options->wake;
 	spool->wake_context = options->wake_context;
 	spool->head_wanted = true;
+	spool->directory = strdup(options->directory);
+	spool->options = (pen_store_options){.bytes_max = options->bytes_max,
+										 .segment_bytes_max = options->segment_bytes_max,
+										 .durable = true};
 	spool->encoder = pen_encoder_new();
 	spool->replay = pen_replay_new();
-	if (spool->encoder == NULL || spool->replay == NULL)
+	if (spool->directory == NULL || spool->encoder == NULL || spool->replay == NULL)
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	return spool;
 }
@@ -231,7 +238,6 @@ new_spool(const pen_spool_options *options, pen_error *error)
 pen_spool *
 pen_spool_open(const pen_spool_options *options, pen_error *error)
 {
-	pen_store_options store = {.bytes_max = options->bytes_max, .durable = true};
 	pen_spool *spool;
 
 	pen_error_clear(error);
@@ -239,7 +245,7 @@ pen_spool_open(const pen_spool_options *options, pen_error *error)
 	if (spool == NULL)
 		return NULL;
 	if (error->status >= 0)
-		spool->store = pen_store_open(options->directory, &store, error);
+		spool->store = pen_store_open(spool->directory, &spool->options, error);
 	if (spool->store != NULL && take_up(spool, error) >= 0)
 	{
 		spool->running = pthread_create(&spool->syncer, NULL, sync_loop, spool) == 0;
@@ -270,6 +276,7 @@ pen_spool_close(pen_spool *spool)
 	pen_encoder_free(spool->encoder);
 	pen_replay_free(spool->replay);
 	pen_buffer_reset(&spool->record);
+	free(spool->directory);
 	pthread_cond_destroy(&spool->changed);
 	pthread_mutex_destroy(&spool->lock);
 	free(spool);
@@ -335,15 +342,14 @@ append(pen_spool *spool, uint64_t position, uint64_t end_lsn, pen_error *error)
 		position = spool->position;
 	status = pen_store_append(spool->store, spool->record.data, spool->record.len, position, error);
 	if (status != PENSTOCK_OK)
-	{
-		/* The encoder believes that its Relations are there. */
-		spool->head_wanted = true;
 		return status;
-	}
 	spool->position = position;
 	pthread_mutex_lock(&spool->lock);
 	if (spool->empty)
-		spool->from_lsn = spool->synced_lsn = first_lsn(spool);
+	{
+		spool->from_lsn = first_lsn(spool);
+		spool->synced_lsn = end_lsn;
+	}
 	spool->empty = false;
 	spool->end_lsn = end_lsn;
 	spool->records++;
@@ -360,8 +366,10 @@ write_head(pen_spool *spool, pen_error *error)
 	uint64_t end_lsn = spool->end_lsn;
 	penstock_status status;
 
+	/* An open transaction is not here, and not whole even at its end: it comes again in a stream that
+	 * begins before it. */
 	if (spool->empty)
-		end_lsn = first_lsn(spool);
+		end_lsn = spool->start_wanted ? spool->start_lsn : spool->open.commit_lsn;
 	if (pen_store_roll(spool->store, error) < 0)
 		return error->status;
 	pen_encoder_reset(spool->encoder);
@@ -390,9 +398,28 @@ pen_spool_start(pen_spool *spool, uint64_t lsn, pen_error *error)
 {
 	spool->head_wanted = true;
 	spool->start_wanted = true;
+	spool->start_told = false;
 	spool->start_lsn = lsn;
 	spool->skipping = false;
 	return want_head(spool, error);
+}
+
+bool
+pen_spool_take_start(pen_spool *spool, uint64_t *lsn)
+{
+	bool wanted = spool->start_wanted && !spool->start_told;
+
+	*lsn = spool->start_lsn;
+	spool->start_told = spool->start_wanted;
+	return wanted;
+}
+
+/* The end of a prepared transaction stands by itself. */
+static bool
+is_beginning(penstock_event_kind kind)
+{
+	return kind == PENSTOCK_BEGIN || kind == PENSTOCK_COMMIT_PREPARED ||
+		   kind == PENSTOCK_ROLLBACK_PREPARED;
 }
 
 /*
@@ -408,14 +435,14 @@ choose_new(pen_spool *spool, const pen_chunk *chunk, penstock_transaction *open,
 	{
 		const penstock_event *event = &chunk->events[i];
 
-		if (event->kind == PENSTOCK_BEGIN)
+		if (is_beginning(event->kind))
 			spool->skipping = event->transaction->commit_lsn < *end_lsn;
 		if (spool->skipping)
 			continue;
 		if (chosen.count == 0)
 			chosen = (pen_chunk){.events = chunk->events + i, .count = chunk->count - i};
 		*open = *event->transaction;
-		if (event->kind == PENSTOCK_COMMIT)
+		if (event->kind >= PENSTOCK_COMMIT)
 		{
 			*end_lsn = event->transaction->end_lsn;
 			*open = (penstock_transaction){0};
@@ -437,7 +464,7 @@ pen_spool_chunk(pen_spool *spool, const pen_chunk *chunk, pen_error *error)
 		return PENSTOCK_OK;
 	if (spool->empty && spool->open.commit_lsn == 0 && !spool->start_wanted)
 	{
-		if (chunk->events[0].kind != PENSTOCK_BEGIN)
+		if (!is_beginning(chunk->events[0].kind))
 			spool->open = *chunk->events[0].transaction;
 		else
 		{
@@ -463,7 +490,8 @@ pen_spool_chunk(pen_spool *spool, const pen_chunk *chunk, pen_error *error)
 	else
 	{
 		spool->skipping = skipping;
-		spool->head_wanted = true;
+		/* It believes that its Relations are there: the next one says all again. */
+		pen_encoder_reset(spool->encoder);
 	}
 	return status;
 }
@@ -490,19 +518,22 @@ pen_spool_advance(pen_spool *spool, uint64_t lsn, pen_error *error)
 void
 pen_spool_truncate(pen_spool *spool, uint64_t lsn)
 {
+	uint64_t before = pen_store_bytes(spool->store);
+
 	pen_store_truncate(spool->store, lsn);
+	if (pen_store_bytes(spool->store) >= before)
+		return;
+	/* Whoever has been taken back to before that misses something. */
+	pthread_mutex_lock(&spool->lock);
+	if (lsn > spool->from_lsn)
+		spool->from_lsn = lsn;
+	pthread_mutex_unlock(&spool->lock);
 }
 
-penstock_status
-pen_spool_reset(pen_spool *spool, pen_error *error)
+/* The writer and the reader have nothing to do with what was there. */
+static void
+begin_afresh(pen_spool *spool)
 {
-	pthread_mutex_lock(&spool->lock);
-	spool->dirty = false;
-	while (spool->syncing)
-		pthread_cond_wait(&spool->changed, &spool->lock);
-	pthread_mutex_unlock(&spool->lock);
-	if (pen_store_reset(spool->store, error) < 0)
-		return pen_error_context(error, "emptying a spool");
 	pen_store_cursor_free(spool->cursor);
 	spool->cursor = NULL;
 	spool->head_wanted = true;
@@ -510,6 +541,55 @@ pen_spool_reset(pen_spool *spool, pen_error *error)
 	spool->skipping = false;
 	spool->open = (penstock_transaction){0};
 	spool->position = 0;
+}
+
+static void
+wait_for_syncer(pen_spool *spool)
+{
+	pthread_mutex_lock(&spool->lock);
+	spool->dirty = false;
+	while (spool->syncing)
+		pthread_cond_wait(&spool->changed, &spool->lock);
+	pthread_mutex_unlock(&spool->lock);
+}
+
+penstock_status
+pen_spool_mend(pen_spool *spool, pen_error *error)
+{
+	pen_store *store;
+	penstock_status status;
+
+	wait_for_syncer(spool);
+	store = pen_store_open(spool->directory, &spool->options, error);
+	if (store == NULL)
+		return pen_error_context(error, "spool %s", spool->directory);
+	begin_afresh(spool);
+	pen_store_close(spool->store);
+	spool->store = store;
+	pthread_mutex_lock(&spool->lock);
+	spool->from_lsn = spool->end_lsn = spool->synced_lsn = 0;
+	spool->skip = 0;
+	spool->generation++;
+	status = take_up(spool, error);
+	spool->failed = status < 0;
+	if (status < 0)
+		spool->error = *error;
+	pthread_mutex_unlock(&spool->lock);
+	return status;
+}
+
+penstock_status
+pen_spool_reset(pen_spool *spool, pen_error *error)
+{
+	pen_spool_state state;
+
+	wait_for_syncer(spool);
+	pen_spool_state_get(spool, &state);
+	if (state.failed && pen_spool_mend(spool, error) < 0)
+		return error->status;
+	if (pen_store_reset(spool->store, error) < 0)
+		return pen_error_context(error, "emptying a spool");
+	begin_afresh(spool);
 	pthread_mutex_lock(&spool->lock);
 	spool->empty = true;
 	spool->from_lsn = spool->end_lsn = spool->synced_lsn = 0;
@@ -562,6 +642,19 @@ is_passed_over(pen_spool *spool)
 	return passed;
 }
 
+/* What follows the end may be what the failure has taken away. */
+static penstock_status
+at_end(pen_spool *spool, pen_error *error)
+{
+	penstock_status status = PENSTOCK_AGAIN;
+
+	pthread_mutex_lock(&spool->lock);
+	if (spool->failed)
+		status = pen_error_set(error, PENSTOCK_E_RETRY, "its spool failed: %s", spool->error.text);
+	pthread_mutex_unlock(&spool->lock);
+	return status;
+}
+
 /* PENSTOCK_AGAIN: there is nothing to hand out. */
 static penstock_status
 read_record(pen_spool *spool, const pen_store_record *record, pen_spool_item *item,
@@ -610,6 +703,8 @@ pen_spool_next(pen_spool *spool, pen_spool_item *item, pen_error *error)
 	for (;;)
 	{
 		status = pen_store_next(spool->cursor, &record, error);
+		if (status == PENSTOCK_AGAIN)
+			return at_end(spool, error);
 		if (status != PENSTOCK_OK)
 			return status;
 		status = read_record(spool, &record, item, error);

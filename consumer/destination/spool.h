@@ -19,6 +19,7 @@ typedef struct pen_spool_options
 {
 	const char *directory; /* made if it is not there; what an earlier process left is taken up */
 	uint64_t bytes_max;
+	uint64_t segment_bytes_max;  /* 0: as store.h says */
 	void (*wake)(void *context); /* called from a thread of the spool's when synced_lsn has moved */
 	void *wake_context;
 } pen_spool_options;
@@ -56,7 +57,8 @@ extern void pen_spool_state_get(pen_spool *spool, pen_spool_state *state);
 
 /* ---- the writer ---- */
 
-/* A stream begins at lsn: at end_lsn or before it, or anywhere when the spool is empty. */
+/* A stream begins at lsn: at end_lsn or before it, or anywhere when the spool is empty. What cannot
+ * be written now is written with the next piece. */
 extern penstock_status pen_spool_start(pen_spool *spool, uint64_t lsn, pen_error *error);
 /*
  * The next piece of the stream; transactions that are here already are left out. The first piece
@@ -70,6 +72,12 @@ extern penstock_status pen_spool_advance(pen_spool *spool, uint64_t lsn, pen_err
 extern void pen_spool_truncate(pen_spool *spool, uint64_t lsn);
 /* Drop everything. While nobody reads. */
 extern penstock_status pen_spool_reset(pen_spool *spool, pen_error *error);
+/* After a failure: keep what is on disk for certain, so that the next stream goes on at end_lsn, which
+ * goes back. While nobody reads. */
+extern penstock_status pen_spool_mend(pen_spool *spool, pen_error *error);
+/* A start that could not be written yet, once: for a reader who is at the end, and would read what
+ * follows elsewhere. While nobody writes. */
+extern bool pen_spool_take_start(pen_spool *spool, uint64_t *lsn);
 
 /* ---- the reader ---- */
 
@@ -82,7 +90,8 @@ extern penstock_status pen_spool_rewind(pen_spool *spool, uint64_t lsn, pen_erro
  */
 extern void pen_spool_mark_end(pen_spool *spool);
 extern void pen_spool_skip_marked(pen_spool *spool);
-/* PENSTOCK_OK, PENSTOCK_AGAIN at the end of what has been appended, E_REFUSED (damaged), E_RETRY. */
+/* PENSTOCK_OK, PENSTOCK_AGAIN at the end of what has been appended, E_REFUSED (damaged), E_RETRY: also
+ * at the end of what is left after a failure. */
 extern penstock_status pen_spool_next(pen_spool *spool, pen_spool_item *item, pen_error *error);
 
 #endif

@@ -202,6 +202,18 @@ pen_worker_state_name(pen_worker_state state)
 	return "?";
 }
 
+bool
+pen_worker_remap(pen_worker *worker)
+{
+	pen_mapper *mapper = pen_mapper_new(worker->destination->config->mapping);
+
+	if (mapper == NULL)
+		return false;
+	pen_mapper_free(worker->mapper);
+	worker->mapper = mapper;
+	return true;
+}
+
 void
 pen_worker_nudge(pen_worker *worker)
 {
@@ -295,6 +307,7 @@ static penstock_status
 open_destination(pen_worker *worker, pen_error *error)
 {
 	const pen_destination_kind *kind = worker->destination->kind;
+	uint64_t durable_lsn = kind->keeps_position ? worker->position.durable_lsn : 0;
 	penstock_status status;
 
 	if (worker->probing && kind->probe != NULL)
@@ -307,8 +320,11 @@ open_destination(pen_worker *worker, pen_error *error)
 	worker->position = (pen_position){0};
 	status = kind->open(worker->destination, worker->source, &worker->position, error);
 	worker->open = status >= 0;
-	if (status < 0)
-		kind->close(worker->destination);
+	if (status >= 0)
+		return status;
+	kind->close(worker->destination);
+	/* What was durable still is, though nobody answers. */
+	worker->position = (pen_position){durable_lsn, durable_lsn};
 	return status;
 }
 
@@ -361,9 +377,9 @@ come_back(pen_worker *worker)
 /* ---- handing over ---- */
 
 /*
- * Does the stream begin after what this destination has? Only a new temporary slot does that. What
- * loads afresh sees to it itself, and a stored position was compared with the slot's; for others
- * what lies between is gone.
+ * Does the stream begin after what this destination has? What loads afresh sees to it itself. One
+ * that keeps its position came back while others agreed on where the stream begins: next time it
+ * is asked. For the rest only a new temporary slot does that, and what lies between is gone.
  */
 static penstock_status
 check_gap(pen_worker *worker, uint64_t start_lsn, pen_error *error)
@@ -371,8 +387,12 @@ check_gap(pen_worker *worker, uint64_t start_lsn, pen_error *error)
 	const pen_destination_kind *kind = worker->destination->kind;
 	uint64_t applied_lsn = worker->position.applied_lsn;
 
-	if (kind->keeps_position || kind->loads_afresh || applied_lsn == 0 || start_lsn <= applied_lsn)
+	if (kind->loads_afresh || applied_lsn == 0 || start_lsn <= applied_lsn)
 		return PENSTOCK_OK;
+	if (kind->keeps_position)
+		return pen_error_set(error, PENSTOCK_E_RETRY,
+							 "the stream begins at " LSN_FORMAT ", behind its position " LSN_FORMAT,
+							 LSN_ARGS(start_lsn), LSN_ARGS(applied_lsn));
 	return pen_error_set(
 		error, PENSTOCK_E_REFUSED,
 		"the temporary slot was lost with the connection, and changes between " LSN_FORMAT
@@ -446,17 +466,18 @@ begin_on_disk(pen_worker *worker, const pen_feed_stream *stream, pen_error *erro
 
 /* Open again: read on disk from where this destination is. */
 static penstock_status
-resume(pen_worker *worker, pen_error *error)
+resume(pen_worker *worker, uint64_t opened, pen_error *error)
 {
-	pen_feed_stream stream = {.epoch = atomic_load(&worker->epoch)};
+	uint64_t lsn;
 
-	if (state_of(worker) != PEN_WORKER_READY)
+	/* What was meant for an earlier session was not checked against the position of this one. */
+	if (state_of(worker) != PEN_WORKER_READY || opened != worker->status.opened)
 		return PENSTOCK_OK;
-	if (pen_feed_resume(worker->feed, worker->position.durable_lsn, &stream.lsn, error) < 0)
+	if (pen_feed_resume(worker->feed, worker->position.durable_lsn, &lsn, error) < 0)
 		return error->status;
 	forget_stream(worker);
-	if (worker->destination->kind->start(worker->destination, stream.lsn, &worker->position,
-										 error) < 0)
+	if (check_gap(worker, lsn, error) < 0 ||
+		worker->destination->kind->start(worker->destination, lsn, &worker->position, error) < 0)
 		return error->status;
 	publish(worker, PEN_WORKER_STREAMING, NULL);
 	return PENSTOCK_OK;
@@ -553,7 +574,7 @@ handle(pen_worker *worker, pen_item *item, pen_error *error)
 			return item->from_disk ? begin_on_disk(worker, item->pointer, error)
 								   : begin_stream(worker, item->pointer, error);
 		case PEN_FEED_RESUME:
-			return resume(worker, error);
+			return resume(worker, item->number, error);
 		case PEN_FEED_REFUSAL:
 			*error = *(const pen_error *) item->pointer;
 			return error->status;
@@ -573,13 +594,24 @@ drained(pen_worker *worker, pen_error *error)
 
 	worker->poll_ms = -1;
 	if (!worker->in_transaction)
+	{
+		worker->careful = false;
 		status = flush(worker, error);
+	}
 	if (status >= 0)
 		status = worker->destination->kind->sync(worker->destination, &worker->position,
 												 &worker->poll_ms, error);
 	if (status >= 0)
 		publish(worker, PEN_WORKER_STREAMING, NULL);
-	return status;
+	if (status < 0 || !worker->in_transaction ||
+		!pen_feed_is_stuck(worker->feed, worker->position.durable_lsn))
+		return status;
+	/* What is gathered before the open transaction, or not durable yet, would wait for its end, and
+	 * its end for room on disk. */
+	worker->careful = true;
+	return pen_error_set(error, PENSTOCK_E_RETRY,
+						 "its spool has no room for the rest of a transaction; committing what is "
+						 "before it");
 }
 
 static penstock_status
@@ -692,7 +724,10 @@ obey(pen_worker *worker)
 		obeyed(worker, request, PEN_WORKER_DOWN);
 	}
 	else
+	{
+		worker->at_once = request == REQUEST_RESUME && state == PEN_WORKER_DOWN;
 		obeyed(worker, request, state);
+	}
 }
 
 /* Take no part: drop what comes. */
@@ -782,11 +817,11 @@ pen_worker_push_refusal(pen_worker *worker, const pen_error *error)
 	if (copy == NULL)
 		return PENSTOCK_E_RETRY;
 	*copy = *error;
-	return pen_feed_command(worker->feed, PEN_FEED_REFUSAL, copy);
+	return pen_feed_command(worker->feed, PEN_FEED_REFUSAL, 0, copy);
 }
 
 penstock_status
-pen_worker_push_resume(pen_worker *worker)
+pen_worker_push_resume(pen_worker *worker, unsigned int opened)
 {
-	return pen_feed_command(worker->feed, PEN_FEED_RESUME, NULL);
+	return pen_feed_command(worker->feed, PEN_FEED_RESUME, opened, NULL);
 }

@@ -48,8 +48,8 @@ extern penstock_status pen_worker_run(pen_worker *worker, const pen_error *down,
 /* A stream with this epoch begins at start_lsn; everything of earlier ones is void. Epochs grow. */
 extern penstock_status pen_worker_push_start(pen_worker *worker, unsigned int epoch,
 											 uint64_t start_lsn, pen_error *error);
-/* READY: go on with what its feed has on disk. */
-extern penstock_status pen_worker_push_resume(pen_worker *worker);
+/* READY, having been opened so often: go on with what its feed has on disk. */
+extern penstock_status pen_worker_push_resume(pen_worker *worker, unsigned int opened);
 
 /* Going on could lose or double rows: stop this destination with error, for good. */
 extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_error *error);
@@ -61,8 +61,11 @@ extern penstock_status pen_worker_push_refusal(pen_worker *worker, const pen_err
 extern void pen_worker_pause(pen_worker *worker);
 /* From PAUSED or STOPPED back to where it opens and waits for a stream, without delay; what it
  * rejected before is tried afresh. Takes back a pause that has not come about. Returns at once, and
- * pen_worker_status_get says DOWN from then on. */
+ * pen_worker_status_get says DOWN from then on. One that is DOWN tries at once. */
 extern void pen_worker_resume(pen_worker *worker);
+
+/* PAUSED or STOPPED: the destination's mapping has changed. False without memory. */
+extern bool pen_worker_remap(pen_worker *worker);
 
 /* Something was asked of the destination beside the queue: look soon. */
 extern void pen_worker_nudge(pen_worker *worker);

@@ -198,7 +198,7 @@ refuses('a view', 2, qr/"public"."events" is not a table here/, arguments('publi
 refuses('a wrong mode', 2, qr/option copy-mode: "twice" is not one of: empty, truncate, append/, arguments('public.events', 'nowhere'), '--copy-mode', 'twice');
 my $rules = "$PostgreSQL::Test::Utils::tmp_check/rules.ini";
 append_to_file($rules, "[table public.events]\nto = public.elsewhere\n");
-refuses('tables that are renamed', 2, qr/its \[table\] sections rename or leave out, which a copy cannot do yet/,
+refuses('a table that is renamed', 2, qr/there is no table "public"."elsewhere" here/,
 	arguments('public.events', database($events)), '--config', $rules);
 refuses('no jobs', 2, qr/option copy-jobs: 0 is out of range; 1 to 64/, arguments('public.events', 'nowhere'), '--copy-jobs', '0');
 refuses('jobs in words', 2, qr/option copy-jobs: "two" is not a number/, arguments('public.events', 'nowhere'), '--copy-jobs', 'two');

@@ -637,16 +637,16 @@ test_every_call_may_fail_and_is_tried_again(void **state)
 
 		forget_log(s);
 		tell(s, calls[i], 1, PENSTOCK_E_RETRY);
-		assert_int_equal(push_start(s, epoch++, lsn), PENSTOCK_OK);
+		assert_int_equal(push_start(s, epoch++, 100), PENSTOCK_OK);
 		push(s, lsn, "BIC");
 		assert_int_equal(push_advance(s, lsn + 50), PENSTOCK_OK);
 		wait_log(s, "close open ");
 		wait_state(s, PEN_WORKER_READY);
-		stream(s, epoch++, lsn);
+		stream(s, epoch++, 100);
 		push(s, lsn + 60, "BIC");
 		wait_drained(s);
 		assert_int_equal(status_of(s).position.durable_lsn, lsn + 68);
-		assert_int_equal(push_start(s, epoch++, lsn), PENSTOCK_OK);
+		assert_int_equal(push_start(s, epoch++, 100), PENSTOCK_OK);
 		wait_drained(s);
 	}
 }

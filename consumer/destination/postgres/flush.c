@@ -44,8 +44,8 @@ deallocate(postgres_destination *self, const pen_target *target, pen_error *erro
 	return PENSTOCK_OK;
 }
 
-/* An older version of a table, or one that had its name: what was gathered for it is sent before anything of the new one, and
- * its statements may fit no longer. */
+/* An older version of a table, or one that had its name: what was gathered for it is sent before
+ * anything of the new one, and its statements may fit no longer. */
 static penstock_status
 drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 {
@@ -335,18 +335,23 @@ apply_sets(postgres_destination *self, pen_error *error)
 	return status;
 }
 
-/* Statements whose Parse was skipped are not there. */
+/* Whether a statement is there whose Parse has not been answered, nobody has read: it may be, and
+ * gets another name. */
 static void
 unprepare(postgres_destination *self)
 {
 	for (size_t i = 0; i < self->batch.table_capacity; i++)
 	{
 		const pen_batch_table *table = self->batch.tables[i];
-		const pen_target *target = table != NULL ? table->target : NULL;
+		pen_target *target = table != NULL ? table->target : NULL;
 
 		for (pen_target_statement *s = target != NULL ? target->statements : NULL; s != NULL;
 			 s = s->next)
+		{
+			if (s->prepared && !s->there)
+				pen_target_statement_rename(s);
 			s->prepared = s->there;
+		}
 	}
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "copy/resync.h"
 #include "destination/postgres/session.h"
 #include "destination/postgres/stored.h"
@@ -20,6 +21,7 @@
 
 #define REPLAY_MAX  2000 /* parked changes in one destination transaction */
 #define RESYNC_JOBS 2
+#define LOOK_MS     1000 /* for a table that is not at the destination */
 
 typedef enum parked_state
 {
@@ -33,6 +35,8 @@ typedef struct parked_table
 	char *schema;
 	char *name;
 	parked_state state;
+	bool is_there;   /* at the destination, when last looked */
+	int64_t look_ms; /* when to look again */
 	uint64_t lsn;
 	FILE *out; /* the same file twice, without a name */
 	FILE *in;
@@ -48,6 +52,7 @@ struct pen_parked
 	parked_table *tables;
 	size_t count;
 	pen_resync *resync;
+	bool published;       /* a table is ready in the transaction that is open, or sent */
 	pthread_mutex_t lock; /* for the list, and lsn of what is COPYING: the copy's threads look */
 	char *buffer;         /* of the change that is replayed */
 	size_t buffer_size;
@@ -125,8 +130,9 @@ open_files(parked_table *table, pen_error *error)
 }
 
 static penstock_status
-add_table(pen_parked *parked, const char *schema, const char *name, pen_error *error)
+add_table(postgres_destination *self, const char *schema, const char *name, pen_error *error)
 {
+	pen_parked *parked = self->parked;
 	parked_table table = {.schema = strdup(schema), .name = strdup(name)};
 	parked_table *tables;
 
@@ -143,10 +149,13 @@ add_table(pen_parked *parked, const char *schema, const char *name, pen_error *e
 		tables[parked->count++] = table;
 	}
 	pthread_mutex_unlock(&parked->lock);
-	if (tables != NULL)
-		return PENSTOCK_OK;
-	reset_table(&table);
-	return out_of_memory(error);
+	if (tables == NULL)
+	{
+		reset_table(&table);
+		return out_of_memory(error);
+	}
+	pen_board_set(self->board, schema, name, PEN_BOARD_WAITING, 0, NULL);
+	return PENSTOCK_OK;
 }
 
 static void
@@ -254,6 +263,15 @@ static const pen_copy_place_kind copies_beside = {
 	.conninfo = conninfo,
 };
 
+static void
+show_progress(void *context, const pen_copy_progress *progress)
+{
+	postgres_destination *self = context;
+
+	if (progress != NULL)
+		pen_board_progress(self->board, progress);
+}
+
 static penstock_status
 start_copy(postgres_destination *self, pen_error *error)
 {
@@ -264,15 +282,21 @@ start_copy(postgres_destination *self, pen_error *error)
 		.name = self->base.config->name,
 		.kind = &copies_beside,
 		.context = self,
+		.mapping = self->base.config->mapping,
 		.allow_triggers = self->base.config->allow_triggers,
 		.jobs = RESYNC_JOBS,
+		.tick = show_progress,
 		.log = self->base.config->log,
 	};
 
 	for (size_t i = 0; i < parked->count; i++)
 	{
-		if (parked->tables[i].state == PARKED_WAITING)
-			parked->tables[i].state = PARKED_COPYING;
+		parked_table *table = &parked->tables[i];
+
+		if (table->state != PARKED_WAITING || !table->is_there)
+			continue;
+		table->state = PARKED_COPYING;
+		pen_board_set(self->board, table->schema, table->name, PEN_BOARD_COPYING, 0, NULL);
 	}
 	parked->resync = pen_resync_start(&options, error);
 	return parked->resync != NULL ? PENSTOCK_OK : error->status;
@@ -296,8 +320,13 @@ look_at_copy(postgres_destination *self, pen_error *error)
 		return pen_error_context(error, "copying beside the stream");
 	for (size_t i = 0; i < parked->count; i++)
 	{
-		if (parked->tables[i].state == PARKED_COPYING)
-			parked->tables[i].state = PARKED_COPIED;
+		parked_table *table = &parked->tables[i];
+
+		if (table->state != PARKED_COPYING)
+			continue;
+		table->state = PARKED_COPIED;
+		pen_board_set(self->board, table->schema, table->name, PEN_BOARD_CATCHING_UP, table->lsn,
+					  NULL);
 	}
 	return PENSTOCK_OK;
 }
@@ -312,7 +341,7 @@ park_unready(pen_copy_place *place, const char *schema, const char *table,
 		return pen_error_set(error, PENSTOCK_E_REFUSED,
 							 "the copy of table %s.%s is not complete; run with --copy", schema,
 							 table);
-	return add_table((pen_parked *) place->context, schema, table, error);
+	return add_table(place->context, schema, table, error);
 }
 
 penstock_status
@@ -325,7 +354,8 @@ pen_parked_open(postgres_destination *self, pen_error *error)
 	if (self->parked == NULL)
 		return out_of_memory(error);
 	pthread_mutex_init(&self->parked->lock, NULL);
-	place.context = self->parked;
+	place.context = self;
+	pen_board_reopen(self->board);
 	if (self->stored_lsn != 0 &&
 		pen_stored_unready(self->conn, self->source, park_unready, &place, error) < 0)
 		return error->status;
@@ -530,6 +560,8 @@ publish(postgres_destination *self, const parked_table *table, pen_error *error)
 {
 	pen_log_write(self->base.config->log, PENSTOCK_LOG_INFO, self->base.config->name,
 				  "table %s.%s is copied and in step again", table->schema, table->name);
+	pen_board_set(self->board, table->schema, table->name, PEN_BOARD_DONE, table->lsn, NULL);
+	self->parked->published = true;
 	return pen_stored_ready(self->pipeline, self->source, table->schema, table->name, error);
 }
 
@@ -560,93 +592,39 @@ catch_up(postgres_destination *self, size_t i, int *left, pen_parked_change chan
 
 /* ---- requests ---- */
 
-/* A table that somebody wants copied anew; in a list of the destination's. */
-struct pen_parked_request
-{
-	struct pen_parked_request *next;
-	char *schema;
-	char *table;
-};
-
 penstock_status
 pen_postgres_resync(pen_destination *destination, const char *schema, const char *table,
 					pen_error *error)
 {
-	postgres_destination *self = (postgres_destination *) destination;
-	pen_parked_request *request = calloc(1, sizeof(*request));
-
-	if (request != NULL)
-	{
-		request->schema = strdup(schema);
-		request->table = strdup(table);
-	}
-	if (request == NULL || request->schema == NULL || request->table == NULL)
-	{
-		if (request != NULL)
-		{
-			free(request->schema);
-			free(request->table);
-		}
-		free(request);
-		return out_of_memory(error);
-	}
-	request->next = atomic_load(&self->requests);
-	while (!atomic_compare_exchange_weak(&self->requests, &request->next, request))
-		;
-	return PENSTOCK_OK;
+	return pen_board_ask(((postgres_destination *) destination)->board, schema, table, error);
 }
 
-/* A table that is under copy already is copied once more: what it was asked for is now. */
+/* Record it; its changes are parked from here on. */
 static penstock_status
-take_request(postgres_destination *self, const pen_parked_request *request, pen_error *error)
+take_request(postgres_destination *self, const char *schema, const char *table, pen_error *error)
 {
-	parked_table *table = find_table(self->parked, request->schema, request->table);
-
-	if (table != NULL && table->state == PARKED_WAITING)
-		return PENSTOCK_OK;
-	if (table != NULL)
-		return pen_error_set(error, PENSTOCK_E_RETRY,
-							 "table %s.%s is to be copied while it is copied: it begins anew",
-							 request->schema, request->table);
-	if (pen_stored_recopy(self->pipeline, self->source, request->schema, request->table, error) < 0)
+	if (find_table(self->parked, schema, table) != NULL)
+		return pen_error_set(error, PENSTOCK_E_BUG, "table %s.%s is under copy already", schema,
+							 table);
+	if (pen_stored_recopy(self->pipeline, self->source, schema, table, error) < 0)
 		return error->status;
-	return add_table(self->parked, request->schema, request->table, error);
+	return add_table(self, schema, table, error);
 }
 
 static penstock_status
 take_requests(postgres_destination *self, pen_error *error)
 {
-	pen_parked_request *request = atomic_exchange(&self->requests, NULL);
 	penstock_status status = PENSTOCK_OK;
+	char *schema;
+	char *table;
 
-	while (request != NULL)
+	while (status >= 0 && pen_board_next_asked(self->board, &schema, &table))
 	{
-		pen_parked_request *next = request->next;
-
-		if (status >= 0)
-			status = take_request(self, request, error);
-		free(request->schema);
-		free(request->table);
-		free(request);
-		request = next;
+		status = take_request(self, schema, table, error);
+		free(schema);
+		free(table);
 	}
 	return status;
-}
-
-void
-pen_parked_forget_requests(postgres_destination *self)
-{
-	pen_parked_request *request = atomic_exchange(&self->requests, NULL);
-
-	while (request != NULL)
-	{
-		pen_parked_request *next = request->next;
-
-		free(request->schema);
-		free(request->table);
-		free(request);
-		request = next;
-	}
 }
 
 /* ---- between transactions ---- */
@@ -655,7 +633,7 @@ static bool
 table_is_due(const postgres_destination *self, const parked_table *table)
 {
 	if (table->state == PARKED_WAITING)
-		return self->parked->resync == NULL;
+		return self->parked->resync == NULL && pen_clock_ms() >= table->look_ms;
 	return table->state == PARKED_COPIED &&
 		   (table->read < table->written || self->gathered_lsn >= table->lsn);
 }
@@ -668,7 +646,7 @@ pen_parked_due(postgres_destination *self)
 
 	if (parked == NULL)
 		return false;
-	if (atomic_load_explicit(&self->requests, memory_order_relaxed) != NULL)
+	if (pen_board_has_asked(self->board))
 		return true;
 	if (parked->resync != NULL && pen_resync_look(parked->resync, &ignored) != PENSTOCK_AGAIN)
 		return true;
@@ -686,6 +664,36 @@ pen_parked_active(const postgres_destination *self)
 	return self->parked != NULL && self->parked->count > 0;
 }
 
+/* Which of those that wait are there to be copied into? That one is not is no reason to stop. */
+static penstock_status
+look_for_tables(postgres_destination *self, bool *found, pen_error *error)
+{
+	for (size_t i = 0; i < self->parked->count; i++)
+	{
+		parked_table *table = &self->parked->tables[i];
+		const char *params[] = {table->schema, table->name};
+		PGresult *result;
+
+		if (table->state != PARKED_WAITING || pen_clock_ms() < table->look_ms)
+			continue;
+		result = pen_pipeline_query(self->pipeline,
+									"SELECT 1 FROM pg_catalog.pg_class c JOIN "
+									"pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+									"WHERE n.nspname = $1 AND c.relname = $2",
+									2, params, error);
+		if (result == NULL)
+			return error->status;
+		table->is_there = PQntuples(result) > 0;
+		table->look_ms = table->is_there ? 0 : pen_clock_ms() + LOOK_MS;
+		PQclear(result);
+		if (!table->is_there)
+			pen_board_set(self->board, table->schema, table->name, PEN_BOARD_WAITING, 0,
+						  "the destination has no such table; create it");
+		*found = *found || table->is_there;
+	}
+	return PENSTOCK_OK;
+}
+
 penstock_status
 pen_parked_step(postgres_destination *self, pen_parked_change change, pen_error *error)
 {
@@ -693,12 +701,12 @@ pen_parked_step(postgres_destination *self, pen_parked_change change, pen_error 
 	int left = REPLAY_MAX;
 	bool waiting = false;
 
-	/* What was recorded in an earlier transaction may be copied; never what this one records. */
-	for (size_t i = 0; i < parked->count; i++)
-		waiting = waiting || parked->tables[i].state == PARKED_WAITING;
 	if (look_at_copy(self, error) < 0)
 		return error->status;
-	if (waiting && parked->resync == NULL && start_copy(self, error) < 0)
+	/* What was recorded in an earlier transaction may be copied; never what this one records. */
+	if (parked->resync == NULL && look_for_tables(self, &waiting, error) < 0)
+		return error->status;
+	if (waiting && start_copy(self, error) < 0)
 		return error->status;
 	for (size_t i = parked->count; i > 0; i--)
 	{
@@ -706,4 +714,16 @@ pen_parked_step(postgres_destination *self, pen_parked_change change, pen_error 
 			return error->status;
 	}
 	return take_requests(self, error);
+}
+
+penstock_status
+pen_parked_settle(postgres_destination *self, pen_error *error)
+{
+	if (self->parked == NULL || !self->parked->published)
+		return PENSTOCK_OK;
+	if (pen_pipeline_drain(self->pipeline, error) < 0)
+		return error->status;
+	self->parked->published = false;
+	pen_board_settle(self->board);
+	return PENSTOCK_OK;
 }

@@ -11,7 +11,6 @@ struct postgres_destination;
 struct pen_destination;
 
 typedef struct pen_parked pen_parked;
-typedef struct pen_parked_request pen_parked_request;
 
 /* How the destination takes a change, in an open destination transaction. */
 typedef penstock_status (*pen_parked_change)(struct postgres_destination *self,
@@ -43,11 +42,12 @@ extern penstock_status pen_parked_step(struct postgres_destination *self, pen_pa
 /* Tables are under copy: look again soon. */
 extern bool pen_parked_active(const struct postgres_destination *self);
 
-/* Requests that nobody has taken. */
-extern void pen_parked_forget_requests(struct postgres_destination *self);
+/* The destination transaction of a step was sent: tell of the tables that are ready by it, once it is
+ * committed. */
+extern penstock_status pen_parked_settle(struct postgres_destination *self, pen_error *error);
 
 /*
- * Ask for a table to be copied anew; from any thread. It happens soon after, or once the destination
+ * Ask for a table, by its name there, to be copied anew; from any thread. It happens soon after, or once the destination
  * is open again. The worker's queue wants an interrupt to notice at once. E_RETRY without memory.
  */
 extern penstock_status pen_postgres_resync(struct pen_destination *destination, const char *schema,

@@ -56,8 +56,9 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 	if (pen_pq_check_conninfo(config->uri, what, error) < 0)
 		return NULL;
 	self = calloc(1, sizeof(*self));
-	if (self == NULL)
+	if (self == NULL || (self->board = pen_board_new()) == NULL)
 	{
+		free(self);
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 		return NULL;
 	}
@@ -108,7 +109,7 @@ postgres_destroy(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	postgres_close(destination);
-	pen_parked_forget_requests(self);
+	pen_board_free(self->board);
 	pen_relation_unref(self->missing);
 	free(self->new_values);
 	free(self->old_values);
@@ -224,11 +225,15 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 {
 	uint64_t lsn = 0;
 
+	/* What the last session committed may not be flushed yet: the lock that is taken to read progress
+	 * is a commit too, and after it that is durable. */
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
+		pen_pq_execute(self->conn, "SET synchronous_commit = local", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
 		pen_stored_prepare_advance(self->conn, error) < 0 ||
+		pen_pq_execute(self->conn, "SET synchronous_commit = off", error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
@@ -486,9 +491,10 @@ look_at_parked(postgres_destination *self, pen_error *error)
 	if (!pen_parked_due(self))
 		return PENSTOCK_OK;
 	if ((is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0) ||
-		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0)
+		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0 ||
+		commit(self, self->gathered_lsn, false, error) < 0)
 		return error->status;
-	return commit(self, self->gathered_lsn, false, error);
+	return pen_parked_settle(self, error);
 }
 
 static penstock_status

@@ -6,6 +6,7 @@
 
 #include "destination/destination.h"
 #include "destination/postgres/batch.h"
+#include "destination/postgres/board.h"
 #include "destination/postgres/conflict.h"
 #include "destination/postgres/counters.h"
 #include "destination/postgres/parked.h"
@@ -41,12 +42,12 @@ typedef struct postgres_destination
 	uint64_t commit_lsn;   /* of the source transaction that is being applied */
 	bool in_source;        /* between BEGIN and COMMIT of a source transaction */
 	pen_parked *parked;    /* tables under copy; NULL: not open */
-	_Atomic(pen_parked_request *) requests;
-	bool in_transaction; /* a BEGIN was sent */
-	bool has_deferrable; /* a table with a deferrable constraint was seen */
-	bool deferred;       /* in the open transaction they are checked at its end */
-	bool to_be_counted;  /* a statement in it does not fail where it finds no row */
-	size_t batch_bytes;  /* in the open transaction, gathered or sent */
+	pen_board *board;      /* what is told of these; from creation on */
+	bool in_transaction;   /* a BEGIN was sent */
+	bool has_deferrable;   /* a table with a deferrable constraint was seen */
+	bool deferred;         /* in the open transaction they are checked at its end */
+	bool to_be_counted;    /* a statement in it does not fail where it finds no row */
+	size_t batch_bytes;    /* in the open transaction, gathered or sent */
 	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
 

@@ -498,6 +498,13 @@ pen_target_statements_free(pen_target_statement *statement)
 	}
 }
 
+void
+pen_target_statement_rename(pen_target_statement *statement)
+{
+	snprintf(statement->name, sizeof(statement->name), "p%u_%u", statement->target->serial,
+			 statement->target->statement_count++);
+}
+
 static pen_target_statement *
 new_statement(pen_target *target, pen_target_operation operation, const uint8_t *left_out,
 			  size_t mask_bytes)
@@ -511,8 +518,7 @@ new_statement(pen_target *target, pen_target_operation operation, const uint8_t 
 		return NULL;
 	statement->target = target;
 	statement->operation = operation;
-	snprintf(statement->name, sizeof(statement->name), "p%u_%u", target->serial,
-			 target->statement_count++);
+	pen_target_statement_rename(statement);
 	statement->new_columns = calloc(columns, sizeof(int));
 	statement->where_columns = calloc(columns, sizeof(int));
 	statement->left_out = calloc(1, mask_bytes);

@@ -37,6 +37,9 @@ typedef struct pen_target_statement
 	bool there;    /* and has been answered */
 } pen_target_statement;
 
+/* Give it a name that no statement of the session has had. */
+extern void pen_target_statement_rename(pen_target_statement *statement);
+
 /*
  * The statement for an operation, made at first use. left_out (updates only): a bit for each column
  * of the relation that keeps its value. NULL without memory.

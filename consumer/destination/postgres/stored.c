@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pq/pq.h"
+#include "route/amendments.h"
 #include "types.h"
 
 #define SCHEMA_VERSION 2
@@ -146,18 +147,36 @@ check_timeline(const pen_source_identity *source, uint32_t recorded, uint64_t ls
 		recorded, source->timeline, source->slot);
 }
 
+/* Was it recorded when only the first *applied tables had been added and removed? */
+static bool
+is_behind(const pen_source_identity *source, const char *recorded, size_t *applied)
+{
+	for (*applied = 0; source->amendments != NULL && *applied < source->amendments->count;
+		 ++*applied)
+	{
+		char fingerprint[17];
+
+		pen_amendments_fingerprint(source->amendments, *applied, source->plain_fingerprint,
+								   fingerprint);
+		if (strcmp(fingerprint, recorded) == 0)
+			return true;
+	}
+	return false;
+}
+
 static penstock_status
 check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, pen_error *error)
 {
 	const char *system = PQgetvalue(row, 0, 1);
 	const char *database = PQgetvalue(row, 0, 2);
 	const char *fingerprint = PQgetvalue(row, 0, 4);
+	size_t applied;
 
 	if (strcmp(system, source->system_identifier) != 0)
 		return refuse(error, source, "system", system, source->system_identifier);
 	if (strcmp(database, source->database) != 0)
 		return refuse(error, source, "database", database, source->database);
-	if (strcmp(fingerprint, source->fingerprint) != 0)
+	if (strcmp(fingerprint, source->fingerprint) != 0 && !is_behind(source, fingerprint, &applied))
 		return pen_error_set(
 			error, PENSTOCK_E_REFUSED,
 			"the list of tables has changed, or --origin, since slot \"%s\" was last read for this "
@@ -166,6 +185,60 @@ check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, 
 			"fingerprint = '%s' WHERE slot = '%s'",
 			source->slot, source->fingerprint, source->slot);
 	return check_timeline(source, (uint32_t) strtoul(PQgetvalue(row, 0, 3), NULL, 10), lsn, error);
+}
+
+static penstock_status
+execute(PGconn *conn, const char *sql, int count, const char *const *params, pen_error *error)
+{
+	PGresult *result = pen_pq_query(conn, sql, count, params, error);
+
+	PQclear(result);
+	return result != NULL ? PENSTOCK_OK : error->status;
+}
+
+/* A table that was added is to be copied; what was recorded of one that was removed goes. */
+static penstock_status
+amend_table(PGconn *conn, const pen_source_identity *source, const pen_amendment *entry,
+			pen_error *error)
+{
+	const char *params[] = {source->slot, entry->schema, entry->table};
+
+	return execute(conn,
+				   entry->added
+					   ? "INSERT INTO penstock.tables (slot, schema_name, table_name, source_oid, "
+						 "columns, state) VALUES ($1, $2, $3, 0, '', 'resync') ON CONFLICT (slot, "
+						 "schema_name, table_name) DO UPDATE SET state = 'resync', lsn = NULL"
+					   : "DELETE FROM penstock.tables WHERE slot = $1 AND schema_name = $2 AND "
+						 "table_name = $3",
+				   3, params, error);
+}
+
+/* Bring it up to the list: all that it is behind, with the fingerprint, or nothing. */
+static penstock_status
+amend(PGconn *conn, const pen_source_identity *source, const char *recorded, pen_error *error)
+{
+	const char *params[] = {source->slot, source->fingerprint, recorded};
+	penstock_status status = PENSTOCK_OK;
+	pen_error ignored;
+	size_t i;
+
+	if (strcmp(recorded, source->fingerprint) == 0 || !is_behind(source, recorded, &i))
+		return PENSTOCK_OK;
+	if (pen_pq_execute(conn, "BEGIN", error) < 0)
+		return error->status;
+	/* 1/0: somebody else has done it. */
+	status = execute(conn,
+					 "WITH moved AS (UPDATE penstock.progress SET fingerprint = $2 WHERE slot = $1 "
+					 "AND fingerprint = $3 RETURNING 1) SELECT 1 / count(*) FROM moved",
+					 3, params, error);
+	for (; status >= 0 && i < source->amendments->count; i++)
+		status = amend_table(conn, source, &source->amendments->entries[i], error);
+	if (status >= 0)
+		status = pen_pq_execute(conn, "COMMIT", error);
+	if (status >= 0)
+		return PENSTOCK_OK;
+	(void) pen_pq_execute(conn, "ROLLBACK", &ignored);
+	return pen_error_context(error, "could not record which tables were added and removed");
 }
 
 penstock_status
@@ -189,6 +262,8 @@ pen_stored_load(PGconn *conn, const pen_source_identity *source, uint64_t *lsn, 
 			status = pen_error_set(error, PENSTOCK_E_BUG, "unreadable LSN in penstock.progress");
 		else
 			status = check_row(source, result, *lsn, error);
+		if (status >= 0)
+			status = amend(conn, source, PQgetvalue(result, 0, 4), error);
 	}
 	PQclear(result);
 	return status;
@@ -219,6 +294,28 @@ pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, 
 		return pen_error_context(error, "could not record progress");
 	PQclear(result);
 	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_stored_forget(PGconn *conn, const pen_source_identity *source, uint64_t lsn, pen_error *error)
+{
+	char position[20];
+	const char *params[] = {source->slot, position};
+	PGresult *result;
+	bool found;
+
+	pen_pq_format_lsn(lsn, position);
+	result = pen_pq_query(conn,
+						  "WITH tables AS (DELETE FROM penstock.tables WHERE slot = $1) "
+						  "DELETE FROM penstock.progress WHERE slot = $1 AND lsn = $2",
+						  2, params, error);
+	if (result == NULL)
+		return pen_error_context(error, "could not forget progress");
+	found = strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	return found ? PENSTOCK_OK
+				 : pen_error_set(error, PENSTOCK_E_RETRY,
+								 "progress was moved by another session while it was looked at");
 }
 
 #define ADVANCE_STATEMENT "penstock_advance"

@@ -22,6 +22,11 @@ extern penstock_status pen_stored_load(PGconn *conn, const pen_source_identity *
 extern penstock_status pen_stored_begin(PGconn *conn, const pen_source_identity *source,
 										uint64_t lsn, pen_error *error);
 
+/* In the open transaction: forget progress that stands at lsn, and what is recorded of tables, so
+ * that it can begin anew. E_RETRY: somebody has moved it. */
+extern penstock_status pen_stored_forget(PGconn *conn, const pen_source_identity *source,
+										 uint64_t lsn, pen_error *error);
+
 /* Once in a session, before the first pen_stored_advance. Plain connection, no pipeline. */
 extern penstock_status pen_stored_prepare_advance(PGconn *conn, pen_error *error);
 
