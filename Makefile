@@ -55,6 +55,10 @@ check-tap: all
 	$(MAKE) -C tests/unit all
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
+# What takes minutes and gigabytes, and is no part of check: PENSTOCK_LONG_MB=200 makes it smaller.
+check-long: all
+	tests/sandbox.sh tests/tap/run.sh tests/tap/long/spool.t
+
 # Debezium on the original decoderbufs and on ours. Needs Maven: tests/setup.sh debezium
 check-debezium: all
 	tests/debezium/run.sh
@@ -135,6 +139,7 @@ help:
 	@echo 'make demo            install what is missing, build, and see it work'
 	@echo 'make check           install what is missing, build, and run every test'
 	@echo 'make check-unit      some of the tests: also check-regress, check-tap'
+	@echo 'make check-long      what takes minutes and gigabytes: a spool of 2 GB (PENSTOCK_LONG_MB=)'
 	@echo 'make check-debezium  Debezium on the original decoderbufs and on ours (needs Maven)'
 	@echo 'make matrix          the main tests with PostgreSQL 17 and 18, in chroots; VERSIONS=17 is one'
 	@echo 'make matrix-clients  pg_recvlogical of each version against servers of each'
@@ -156,5 +161,5 @@ help:
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap check-debezium matrix matrix-clients fuzz soak demo demo-tools \
+	check check-unit check-regress check-tap check-long check-debezium matrix matrix-clients fuzz soak demo demo-tools \
 	bench bench-tools bench-plugin bench-apply bench-copy bench-memory bench-instructions bench-snapshot format check-format clean help

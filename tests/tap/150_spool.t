@@ -14,7 +14,7 @@ my $far = destination_node('far');
 my $ddl = 'CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 0, filler text);';
 $_->safe_psql('postgres', $ddl) for $source, $near, $far;
 
-my @run = ('run', '--source', uri($source), '--slot', 's', '--state-dir', $state, '--status-interval', '200ms',
+my @run = ('run', '--source', uri($source), '--slot', 's', '--state-dir', $state, '--status-interval', '100ms', '--progress-interval', '100ms',
 	'--to', 'near=' . uri($near), '--to', 'far=' . uri($far));
 my ($created) = penstock('slot', 'create', '--source', uri($source), '--slot', 's');
 is($created, 0, 'slot created');
@@ -45,6 +45,15 @@ sub segments
 	return scalar @files;
 }
 
+# The absent one is back, and told so: its worker need not find out by itself.
+sub back
+{
+	$far->start;
+	my ($code, undef, $err) = penstock('resume', 'far', '--state-dir', $state, '--wait', '0');
+	is($code, 0, 'told that it is back') or diag($err);
+	return;
+}
+
 sub in_step
 {
 	my ($node, $name) = @_;
@@ -69,7 +78,7 @@ ok(wait_confirmed($source, 's'), 'the source may let go of what the absent one h
 cmp_ok(segments('far'), '>', 0, 'its share is on disk');
 like($penstock->stderr, qr/far: it is away: its share goes to disk/, 'which is told');
 is($penstock->stderr =~ /near: .*(trying again|away)/, '', 'and the other one is not troubled');
-$far->start;
+back();
 in_step($far, 'back');
 work(5);
 in_step($_, 'afterwards') for $near, $far;
@@ -98,7 +107,7 @@ for my $round (1 .. 2)
 	work(10);
 	$far->stop('immediate');
 	work(10);
-	$far->start;
+	back();
 	work(1);
 	in_step($_, "crash $round") for $near, $far;
 }
@@ -131,7 +140,7 @@ $penstock = start_penstock(@run, '--spool-bytes-max', '1MB');
 ok(wait_until(sub { $penstock->stderr =~ /far: it is away/ }), 'away from the start');
 $source->safe_psql('postgres', "INSERT INTO t SELECT g, 2, md5(random()::text) || md5(random()::text) || md5(random()::text) FROM generate_series(200001, 220000) g");
 ok(wait_until(sub { $penstock->stderr =~ /far: its spool is full/ }), 'full: told');
-$far->start;
+back();
 in_step($_, 'held, and then') for $near, $far;
 is($penstock->finish('TERM'), 0, 'stops cleanly once more');
 

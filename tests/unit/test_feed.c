@@ -460,7 +460,13 @@ add_destination(world *w, size_t i)
 	options.spool.wake = no_wake;
 	feed = pen_feed_new(&options, &error);
 	if (feed == NULL)
+	{
+		char command[300];
+
+		snprintf(command, sizeof(command), "ls -l %s/*; od -A d -t u8 %s/*/synced", top, top);
+		(void) !system(command);
 		fail_msg("%s", error.text);
+	}
 	p->configs[i].name = w->databases[i].name;
 	f->base.kind = &fake_kind;
 	f->base.config = &p->configs[i];
