@@ -143,8 +143,9 @@ typedef struct database
 } database;
 
 /* In a worker's thread there is no way back to cmocka. */
-#define broken(...)       (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort())
-#define expect(condition) ((condition) ? (void) 0 : broken("not so: %s", #condition))
+#define broken(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort())
+#define expect(condition)                                                                          \
+	((condition) ? (void) 0 : broken("line %d: not so: %s", __LINE__, #condition))
 
 /* A session. */
 typedef struct fake
