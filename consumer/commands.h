@@ -10,7 +10,10 @@
 typedef enum pen_command_kind
 {
 	PEN_COMMAND_PAUSE,
-	PEN_COMMAND_RESUME
+	PEN_COMMAND_RESUME,
+	PEN_COMMAND_TABLES_ADD,    /* copy tables that were not wanted before, and follow them */
+	PEN_COMMAND_TABLES_RESYNC, /* copy them again */
+	PEN_COMMAND_TABLES_REMOVE  /* follow them no more */
 } pen_command_kind;
 
 /* Owned by who asks, until pen_commands_ask returns. */
@@ -18,7 +21,10 @@ typedef struct pen_command
 {
 	pen_command_kind kind;
 	char destination[64]; /* its name; "" is all of them */
-	/* The answer: PENSTOCK_OK, E_CONFIG when there is no such destination. */
+	/* TABLES_*: names as they were given, schema.table or a table of public; borrowed. */
+	const char *const *tables;
+	size_t table_count;
+	/* The answer: PENSTOCK_OK, E_CONFIG when there is no such destination or table. */
 	pen_error error;
 	struct pen_command *next; /* private */
 } pen_command;

@@ -45,6 +45,7 @@ struct penstock
 	atomic_bool woken;      /* it says so, and that has not been heard yet */
 	pen_commands *commands; /* of other threads; NULL: nobody asks */
 	pen_status next_status;
+	const struct pen_tables_engine *tables_engine; /* tables.h */
 
 	/* From open to close. */
 	pen_statedir *state;
@@ -55,6 +56,11 @@ struct penstock
 	pen_destination_config configs[PEN_SETTINGS_DESTINATIONS_MAX];
 	pen_mapping *mappings[PEN_SETTINGS_DESTINATIONS_MAX];
 	pen_source_identity identities[PEN_SETTINGS_DESTINATIONS_MAX]; /* with its own fingerprint */
+	pen_amendments amendments; /* as in the file; of each destination, when it was last opened: */
+	pen_amendments amended[PEN_SETTINGS_DESTINATIONS_MAX];
+	bool
+		amending[PEN_SETTINGS_DESTINATIONS_MAX]; /* it is to be closed and brought up to the file */
+	bool amend_resume[PEN_SETTINGS_DESTINATIONS_MAX]; /* and then goes on */
 	pen_worker *workers[PEN_SETTINGS_DESTINATIONS_MAX];
 	bool fed[PEN_SETTINGS_DESTINATIONS_MAX];          /* takes part in the stream that runs */
 	bool refused[PEN_SETTINGS_DESTINATIONS_MAX];      /* told to stop: takes part in nothing more */

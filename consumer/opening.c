@@ -14,6 +14,7 @@
 #include "pq/pq.h"
 #include "receiver.h"
 #include "survey.h"
+#include "tables.h"
 #include "wanted.h"
 
 #define RETRY_FIRST_MS     200
@@ -91,6 +92,9 @@ add_worker(penstock *p, size_t n)
 									 p->settings.rule_count, &p->error);
 	if (p->mappings[n] == NULL)
 		return p->error.status;
+	if (pen_amendments_pick(&p->amendments, named->name, &p->amended[n], &p->error) < 0)
+		return p->error.status;
+	pen_mapping_amend(p->mappings[n], &p->amended[n]);
 	p->keys[n] = random_key();
 	p->configs[n] = (pen_destination_config){
 		.name = named->name,
@@ -105,6 +109,7 @@ add_worker(penstock *p, size_t n)
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) options->connect_timeout_ms,
 		.allow_triggers = options->allow_triggers != 0,
+		.on_conflict = (pen_conflict_policy) options->on_conflict,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
 	if (destination == NULL)
@@ -158,6 +163,22 @@ check_kinds(penstock *p)
 	return PENSTOCK_OK;
 }
 
+/* What was changed while it ran goes on holding. */
+static penstock_status
+read_amendments(penstock *p)
+{
+	const char *directory = pen_statedir_path(p->state);
+	char *path = NULL;
+
+	if (directory == NULL)
+		return PENSTOCK_OK;
+	if (asprintf(&path, "%s/" PEN_TABLES_FILE, directory) < 0)
+		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
+	(void) pen_amendments_read(&p->amendments, path, &p->error);
+	free(path);
+	return p->error.status;
+}
+
 penstock_status
 pen_receiver_create_parts(penstock *p)
 {
@@ -174,6 +195,9 @@ pen_receiver_create_parts(penstock *p)
 	if (p->wake_fd < 0 || p->decoder == NULL || p->assembler == NULL)
 		return pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory or file descriptors");
 	pen_decoder_defer_streams(p->decoder);
+	if (read_amendments(p) < 0)
+		return p->error.status;
+	pen_assembler_amend(p->assembler, &p->amendments);
 	pen_assembler_limit(p->assembler, p->state, (size_t) p->settings.memory_limit / 4);
 	for (size_t i = 0; i < p->settings.destination_count; i++)
 	{
@@ -275,6 +299,9 @@ learn_identity(penstock *p)
 		p->identities[i] = *identity;
 		pen_mapping_fingerprint(p->mappings[i], p->identities[i].fingerprint);
 		take_origin(p, p->identities[i].fingerprint);
+		memcpy(p->identities[i].plain_fingerprint, p->identities[i].fingerprint,
+			   sizeof(p->identities[i].plain_fingerprint));
+		pen_tables_identify(p, i);
 	}
 	return PENSTOCK_OK;
 }
@@ -631,11 +658,13 @@ pen_receiver_close(penstock *p)
 	{
 		pen_mapping_free(p->mappings[i]);
 		p->mappings[i] = NULL;
+		pen_amendments_reset(&p->amended[i]);
 	}
 	pen_stream_close(p->stream);
 	pen_control_close(p->control);
 	pen_assembler_free(p->assembler);
 	pen_decoder_free(p->decoder);
+	pen_amendments_reset(&p->amendments);
 	pen_route_free(p->route);
 	pen_statistics_reset(&p->statistics);
 	pen_statedir_close(p->state);

@@ -10,6 +10,7 @@
 
 #include "steering.h"
 #include "survey.h"
+#include "tables.h"
 
 #define RESTART_MS      5000 /* to end a stream in order before beginning anew */
 #define ASK_MS          100 /* between asking the source how far it is, while waiting for `until` */
@@ -134,7 +135,8 @@ call_back(penstock *p, const penstock_event *event)
 		penstock_status status;
 
 		if (s->bounds != bounds ||
-			(relation != NULL && !pen_route_takes(s->route, relation->schema, relation->name)))
+			(relation != NULL && (!pen_route_takes(s->route, relation->schema, relation->name) ||
+								  !pen_route_takes(p->route, relation->schema, relation->name))))
 			continue;
 		status = s->callback(p, event, s->context);
 		if (status < 0)
@@ -409,6 +411,9 @@ pen_receiver_step(penstock *p, int timeout_ms)
 	if (p->stop_requested)
 		p->finishing = true;
 	look_at_target(p);
+	/* The old stream ends before a destination that was amended can begin to copy. */
+	if (p->stop_requested == 0 && pen_tables_amend(p) && p->stream != NULL)
+		return restart_stream(p);
 	pen_survey_look(p, &found);
 	if (p->worker_count > 0 && found.stopped == p->worker_count && p->subscription_count == 0)
 	{

@@ -23,6 +23,12 @@ extern penstock_status pen_receiver_copy(penstock *p);
  * pen_receiver_create_parts comes before; *set counts. */
 extern penstock_status pen_receiver_set_sequences(penstock *p, size_t *set);
 
+/* copying.c: have a table copied anew at a destination (NULL: at every database that takes it) while
+ * the stream goes on. Returns at once; the destination tells in the log, and penstock.tables, when
+ * it is ready. E_CONFIG: no such destination, or no database, or it does not take the table. */
+extern penstock_status pen_receiver_resync(penstock *p, const char *destination, const char *schema,
+										   const char *table);
+
 /* opening.c: begin a stream, on a new connection where there is none; the workers that are open
  * take part from its start. */
 extern penstock_status pen_receiver_begin_stream(penstock *p);

@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "follower.h"
+#include "tables.h"
 
-/* Room for so many of both: false without memory. */
+/* Room for so many of each: false without memory. */
 static bool
-make_arrays(pen_status *status, size_t destinations, size_t tables)
+make_arrays(pen_status *status, size_t destinations, size_t tables, size_t copies)
 {
 	if (destinations > status->destination_capacity)
 	{
@@ -30,13 +31,43 @@ make_arrays(pen_status *status, size_t destinations, size_t tables)
 		status->tables = grown;
 		status->table_capacity = tables;
 	}
+	if (copies > status->copy_capacity)
+	{
+		pen_table_status *grown = realloc(status->copies, copies * sizeof(*grown));
+
+		if (grown == NULL)
+			return false;
+		status->copies = grown;
+		status->copy_capacity = copies;
+	}
+	return true;
+}
+
+/* What the engine knows of, with as much room as it takes. */
+static bool
+make_copies(penstock *p, pen_status *status)
+{
+	size_t count;
+
+	status->copy_count = 0;
+	if (p->tables_engine == NULL)
+		return true;
+	count = p->tables_engine->list(p, status->copies, status->copy_capacity);
+	if (count > status->copy_capacity)
+	{
+		if (!make_arrays(status, 0, 0, count))
+			return false;
+		count = p->tables_engine->list(p, status->copies, status->copy_capacity);
+	}
+	status->copy_count = count < status->copy_capacity ? count : status->copy_capacity;
 	return true;
 }
 
 bool
 pen_status_make(penstock *p, pen_status *status, int64_t now_ms)
 {
-	if (!make_arrays(status, p->worker_count, p->statistics.table_count))
+	if (!make_arrays(status, p->worker_count, p->statistics.table_count, 0) ||
+		!make_copies(p, status))
 		return false;
 	status->made_ms = now_ms;
 	memcpy(status->slot, p->slot, sizeof(status->slot));
@@ -75,7 +106,9 @@ pen_status_copy(pen_status *into, const pen_status *from)
 	into->destination_capacity = 0;
 	into->tables = NULL;
 	into->table_capacity = 0;
-	if (!make_arrays(into, from->destination_count, from->table_count))
+	into->copies = NULL;
+	into->copy_capacity = 0;
+	if (!make_arrays(into, from->destination_count, from->table_count, from->copy_count))
 	{
 		pen_status_reset(into);
 		return false;
@@ -85,6 +118,8 @@ pen_status_copy(pen_status *into, const pen_status *from)
 			   from->destination_count * sizeof(*from->destinations));
 	if (from->table_count > 0)
 		memcpy(into->tables, from->tables, from->table_count * sizeof(*from->tables));
+	if (from->copy_count > 0)
+		memcpy(into->copies, from->copies, from->copy_count * sizeof(*from->copies));
 	return true;
 }
 
@@ -93,6 +128,7 @@ pen_status_reset(pen_status *status)
 {
 	free(status->destinations);
 	free(status->tables);
+	free(status->copies);
 	memset(status, 0, sizeof(*status));
 }
 

@@ -14,6 +14,21 @@ typedef struct pen_destination_status
 	pen_feed_state feed;
 } pen_destination_status;
 
+/* A table that is, or was, brought to a destination while the stream goes on. */
+typedef struct pen_table_status
+{
+	char name[136];     /* schema.table */
+	size_t destination; /* index */
+	const char
+		*state; /* a constant: "waiting", "copying", "catching up", "ready", "failed", "removed" */
+	uint64_t lsn; /* its rows hold what was committed before it; 0: not yet */
+	uint64_t rows;
+	uint64_t rows_expected; /* 0: not known */
+	uint64_t bytes;
+	uint64_t bytes_expected; /* 0: not known */
+	char error[256];         /* why it failed */
+} pen_table_status;
+
 /* All zero is empty. */
 typedef struct pen_status
 {
@@ -37,10 +52,13 @@ typedef struct pen_status
 	size_t destination_count;
 	pen_table_statistics *tables;
 	size_t table_count;
+	pen_table_status *copies;
+	size_t copy_count;
 
 	/* Private. */
 	size_t destination_capacity;
 	size_t table_capacity;
+	size_t copy_capacity;
 } pen_status;
 
 /* Fill status, whose memory is used again. False without memory. status.c's only function for the

@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "follower.h"
+#include "tables.h"
 
 static bool
 is_meant(penstock *p, size_t i, const char *destination)
@@ -31,6 +32,7 @@ pen_steering_pause(penstock *p, const char *destination)
 		if (!is_meant(p, i, destination))
 			continue;
 		found = true;
+		p->amend_resume[i] = false;
 		pen_worker_pause(p->workers[i]);
 	}
 	return found ? PENSTOCK_OK : not_found(p, destination);
@@ -54,9 +56,25 @@ pen_steering_resume(penstock *p, const char *destination)
 			p->refused[i] = false;
 			pen_progress_hold(&p->progress, i);
 		}
-		pen_worker_resume(p->workers[i]);
+		p->amend_resume[i] = true;
+		if (!p->amending[i])
+			pen_worker_resume(p->workers[i]);
 	}
 	return found ? PENSTOCK_OK : not_found(p, destination);
+}
+
+static penstock_status
+change_tables(penstock *p, const pen_command *command)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < p->worker_count; i++)
+		found = found || is_meant(p, i, command->destination);
+	if (!found)
+		return not_found(p, command->destination);
+	if (p->tables_engine == NULL)
+		return pen_error_set(&p->error, PENSTOCK_E_BUG, "nothing that copies tables is there");
+	return p->tables_engine->change(p, command, &p->error);
 }
 
 static void
@@ -72,6 +90,11 @@ carry_out(penstock *p, pen_command *command)
 			break;
 		case PEN_COMMAND_RESUME:
 			(void) pen_steering_resume(p, command->destination);
+			break;
+		case PEN_COMMAND_TABLES_ADD:
+		case PEN_COMMAND_TABLES_RESYNC:
+		case PEN_COMMAND_TABLES_REMOVE:
+			(void) change_tables(p, command);
 			break;
 	}
 	command->error = p->error;

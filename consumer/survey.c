@@ -247,7 +247,7 @@ detach(penstock *p, size_t i, const char *reason)
 	pen_error_set(
 		&error, PENSTOCK_E_REFUSED,
 		"destination %s: %s, so it was detached: what is committed from now on is lost to "
-		"it; copy it anew (--copy)",
+		"it; start again with --copy --copy-mode truncate to copy it anew",
 		p->configs[i].name, reason);
 	p->refused[i] = p->detached[i] = true;
 	p->fed[i] = false;

@@ -57,6 +57,23 @@ pen_wanted_check(penstock *p)
 	return status;
 }
 
+/* Those that were added later, as a route, or NULL; false without memory. */
+static bool
+added_tables(penstock *p, pen_route **added)
+{
+	char *patterns = pen_amendments_patterns(&p->amendments);
+	pen_error ignored;
+
+	*added = patterns != NULL && patterns[0] != '\0' ? pen_route_new(patterns, &ignored) : NULL;
+	if (patterns == NULL || (patterns[0] != '\0' && *added == NULL))
+	{
+		free(patterns);
+		return false;
+	}
+	free(patterns);
+	return true;
+}
+
 /*
  * The tables that somebody here wants, for the plugin to send no others; for free(), or NULL: all.
  * In other encodings than UTF8 names may look different to the two sides.
@@ -64,16 +81,19 @@ pen_wanted_check(penstock *p)
 static char *
 wanted_tables(penstock *p)
 {
-	size_t most = p->worker_count + p->subscription_count + 1;
+	size_t most = p->worker_count + p->subscription_count + 2;
+	pen_route *added = NULL;
 	const pen_route **routes = calloc(most, sizeof(*routes));
 	char *patterns;
 	size_t count = 0;
 
-	if (routes == NULL || !pen_stream_identify(p->stream)->utf8)
+	if (routes == NULL || !pen_stream_identify(p->stream)->utf8 || !added_tables(p, &added))
 	{
 		free(routes);
 		return NULL;
 	}
+	if (added != NULL)
+		routes[count++] = added;
 	for (size_t i = 0; i < p->worker_count; i++)
 		routes[count++] = pen_mapping_route(p->mappings[i]);
 	/* Who asks for begin and commit is told of every transaction of the run. */
@@ -84,8 +104,10 @@ wanted_tables(penstock *p)
 	if (patterns == NULL)
 	{
 		routes[0] = p->route;
-		patterns = pen_route_plugin_patterns(routes, 1);
+		routes[1] = added;
+		patterns = pen_route_plugin_patterns(routes, added != NULL ? 2 : 1);
 	}
+	pen_route_free(added);
 	free(routes);
 	return patterns;
 }

@@ -53,7 +53,8 @@ may_include()
 	*:event/*) return 0 ;;
 	source:pq/* | destination:pq/* | copy:pq/* | check:pq/* | diff:pq/* | load:pq/*) return 0 ;;
 	config:route/*) return 0 ;; # the mapping of tables is configured
-	transaction:route/route.h | destination:copy/*) return 0 ;;
+	transaction:route/route.h | transaction:route/amendments.h | destination:copy/*) return 0 ;;
+	copy:route/*) return 0 ;; # the rows that exist are mapped as the stream's are
 	transaction:store/* | destination:store/* | copy:store/*) return 0 ;; # a leaf: files on disk
 	destination:destination/*/*) # a kind knows nothing of the other kinds
 		[ "$room" = "$target" ] || [ "$room" = destination ]

@@ -12,6 +12,7 @@
 #include "follower.h"
 #include "receiver.h"
 #include "serve/server.h"
+#include "tables.h"
 
 static penstock_status
 make_directory(penstock *p, const char *path)
@@ -42,6 +43,7 @@ pen_cli_control_start(penstock *p, pen_server **server)
 		return PENSTOCK_OK;
 	}
 	p->commands = pen_commands_new(pen_receiver_wake, p);
+	p->tables_engine = &pen_tables;
 	if (p->commands == NULL || asprintf(&path, "%s/%s", base, p->settings.slot) < 0)
 		pen_error_set(&p->error, PENSTOCK_E_RETRY, "out of memory");
 	else

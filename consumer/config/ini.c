@@ -3,13 +3,12 @@
  * That library reads keys and values, knows their lines and collects what is malformed. But it
  * merges sections of one name, takes upper and lower case for the same, knows only ASCII in keys,
  * and with one bad line gives back nothing of the others. So it is handed the file in a form that
- * survives: each section under the number of its line, keys with %XX for all but lower case and
- * digits, and, once they are told, bad lines as comments. */
+ * survives: sections and keys under the number of their line, keys with %XX for all but lower case
+ * and digits, and, once they are told, bad lines as comments. */
 #include "config/ini.h"
 
 #include <ctype.h>
 #include <ini_configobj.h>
-#include <ini_valueobj.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,8 +141,14 @@ check_lines(parser *p)
 /* ---- to libini-config ---- */
 
 static void
-append_key(pen_wire_buf *buf, const char *key, size_t length)
+append_key(pen_wire_buf *buf, const char *key, size_t length, size_t number)
 {
+	char prefix[32];
+
+	if (length == 0) /* libini-config tells */
+		return;
+	snprintf(prefix, sizeof(prefix), "%zu.", number);
+	pen_wire_append(buf, prefix, strlen(prefix));
 	for (size_t i = 0; i < length; i++)
 	{
 		unsigned char c = (unsigned char) key[i];
@@ -180,7 +185,7 @@ append_line(pen_wire_buf *buf, const line *l, size_t number)
 		{
 			line key = trim(l->text, (size_t) (equal - l->text));
 
-			append_key(buf, key.text, key.length);
+			append_key(buf, key.text, key.length, number);
 			pen_wire_append(buf, equal, (size_t) (l->text + l->length - equal));
 		}
 	}
@@ -271,26 +276,24 @@ decode_key(const char *key)
 	return decoded;
 }
 
-/* The n-th value of a key; those before it must have been asked for just now. */
 static penstock_status
-take_entry(parser *p, struct ini_cfgobj *config, const char *section, const char *key, bool first,
+take_entry(parser *p, struct ini_cfgobj *config, const char *section, const char *numbered,
 		   pen_ini_section *into)
 {
 	pen_ini_entry *entry = &into->entries[into->count];
 	struct value_obj *value = NULL;
-	uint32_t number = 0;
 	int failed = 0;
+	char *key;
 	char *text;
 
-	if (ini_get_config_valueobj(section, key, config,
-								first ? INI_GET_FIRST_VALUE : INI_GET_NEXT_VALUE, &value) != 0 ||
+	entry->line = (int) strtoul(numbered, &key, 10);
+	if (*key != '.' ||
+		ini_get_config_valueobj(section, numbered, config, INI_GET_FIRST_VALUE, &value) != 0 ||
 		value == NULL)
-		return PENSTOCK_AGAIN;
-	(void) value_get_line(value, &number);
+		return no_memory(p);
 	text = ini_get_string_config_value(value, &failed);
-	entry->line = (int) number;
 	entry->value = text != NULL ? text : strdup("");
-	entry->key = decode_key(key);
+	entry->key = decode_key(key + 1);
 	into->count++;
 	return entry->key != NULL && entry->value != NULL ? PENSTOCK_OK : no_memory(p);
 }
@@ -299,17 +302,6 @@ static int
 compare_entries(const void *left, const void *right)
 {
 	return ((const pen_ini_entry *) left)->line - ((const pen_ini_entry *) right)->line;
-}
-
-static bool
-is_earlier(char *const *keys, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (strcmp(keys[i], keys[n]) == 0)
-			return true;
-	}
-	return false;
 }
 
 static penstock_status
@@ -328,17 +320,8 @@ take_section(parser *p, struct ini_cfgobj *config, size_t number, pen_ini_sectio
 	into->entries = calloc((size_t) count + 1, sizeof(*into->entries));
 	if (into->entries == NULL)
 		status = no_memory(p);
-	/* The list names a key as often as it stands there: each is asked for all its values once. */
 	for (int i = 0; status >= 0 && i < count; i++)
-	{
-		bool first = true;
-
-		if (is_earlier(keys, i))
-			continue;
-		for (status = PENSTOCK_OK; status == PENSTOCK_OK && into->count < (size_t) count;
-			 first = false)
-			status = take_entry(p, config, section, keys[i], first, into);
-	}
+		status = take_entry(p, config, section, keys[i], into);
 	ini_free_attribute_list(keys);
 	if (status < 0)
 		return status;

@@ -19,6 +19,7 @@
 
 static const char *const copy_mode_words[] = {"empty", "truncate", "append", NULL};
 static const char *const origin_words[] = {"any", "none", NULL};
+static const char *const on_conflict_words[] = {"error", "upsert", "skip", NULL};
 static const char *const on_full_words[] = {"hold", "detach", NULL};
 
 /* Scope and words are left out where the option is one of the run and no choice. */
@@ -72,7 +73,7 @@ const pen_setting pen_setting_table[] = {
 	{"on-full", PEN_SETTING_CHOICE, AT_EACH(on_full), "hold", 0, 0, "hold|detach",
 	 "when that is full: the stream waits, or the destination needs a new copy",
 	 PEN_SCOPE_DESTINATION, on_full_words},
-	{"batch-bytes-max", PEN_SETTING_BYTES, AT_EACH(batch_bytes_max), "1MB", 0, GB, "BYTES",
+	{"batch-bytes-max", PEN_SETTING_BYTES, AT_EACH(batch_bytes_max), "8MB", 0, GB, "BYTES",
 	 "changes gathered in one destination transaction while behind; 0: one transaction each",
 	 PEN_SCOPE_DESTINATION},
 	{"batch-rows-max", PEN_SETTING_NUMBER, AT_EACH(batch_rows_max), "100000", 1, INT32_MAX, "N",
@@ -89,6 +90,10 @@ const pen_setting pen_setting_table[] = {
 	 "write a message into the source's WAL when nothing has arrived for so long; 0: never"},
 	{"retained-wal-max", PEN_SETTING_BYTES, AT(retained_wal_max), "0", 0, 1024 * 1024 * GB, "BYTES",
 	 "warn, and not be ready, when the slot holds back more WAL than this; 0: no limit"},
+	{"on-conflict", PEN_SETTING_CHOICE, AT_EACH(on_conflict), "error", 0, 0, "error|upsert|skip",
+	 "when a database rejects a row: stop there; put it over the one that is there; or leave it "
+	 "out, and keep it in penstock.conflicts",
+	 PEN_SCOPE_DESTINATION, on_conflict_words},
 	{"allow-triggers", PEN_SETTING_FLAG, AT_EACH(allow_triggers), "off", 0, 1, NULL,
 	 "apply to tables with triggers or cascades although the role may not disable them",
 	 PEN_SCOPE_DESTINATION},

@@ -40,7 +40,8 @@ typedef struct pen_destination_options
 	int64_t batch_ms;
 	int64_t connect_timeout_ms;
 	int64_t spool_bytes_max;
-	int64_t on_full; /* pen_on_full */
+	int64_t on_full;     /* pen_on_full */
+	int64_t on_conflict; /* pen_conflict_policy of destination/destination.h */
 } pen_destination_options;
 
 /* A destination. Strings are owned. Its options are complete after pen_settings_check. */

@@ -41,8 +41,9 @@ typedef struct side
 {
 	PGconn *conn;
 	const pen_plan_target *target;
-	const penstock_relation *relation;
-	const char *key; /* its name */
+	const penstock_relation *relation; /* of the source */
+	const char *key;                   /* its name on this side */
+	bool there;                        /* at the source */
 	bool only;
 	const char *up_to; /* NULL: all rows */
 } side;
@@ -65,7 +66,9 @@ append_columns(pen_wire_buf *sql, const side *s)
 		if (!s->target->columns[i])
 			continue;
 		pen_sql_text(sql, join);
-		if (!pen_sql_identifier(sql, s->conn, s->relation->columns[i].name))
+		if (!pen_sql_identifier(sql, s->conn,
+								s->there ? s->relation->columns[i].name
+										 : pen_plan_column(s->target, i)))
 			return false;
 		join = ", ";
 	}
@@ -75,9 +78,18 @@ append_columns(pen_wire_buf *sql, const side *s)
 static bool
 append_condition(pen_wire_buf *sql, const side *s, const char *comparison)
 {
-	if (s->up_to == NULL)
+	const char *join = " WHERE ";
+
+	if (s->there && s->target->where != NULL)
+	{
+		pen_sql_text(sql, " WHERE (");
+		pen_sql_text(sql, s->target->where);
+		pen_sql_text(sql, ")");
+		join = " AND ";
+	}
+	if (s->up_to == NULL || comparison == NULL)
 		return true;
-	pen_sql_text(sql, " WHERE ");
+	pen_sql_text(sql, join);
 	if (!pen_sql_identifier(sql, s->conn, s->key))
 		return false;
 	pen_sql_text(sql, comparison);
@@ -87,6 +99,7 @@ append_condition(pen_wire_buf *sql, const side *s, const char *comparison)
 static bool
 write_question(pen_wire_buf *sql, const side *s, question what)
 {
+	const penstock_relation *relation = s->there ? s->relation : s->target->relation;
 	bool ok = true;
 
 	pen_sql_text(sql, "SELECT ");
@@ -97,9 +110,10 @@ write_question(pen_wire_buf *sql, const side *s, question what)
 	else
 		pen_sql_text(sql, "count(*)");
 	pen_sql_text(sql, s->only ? " FROM ONLY " : " FROM ");
-	ok = ok && pen_sql_table(sql, s->conn, s->relation->schema, s->relation->name);
+	ok = ok && pen_sql_table(sql, s->conn, relation->schema, relation->name);
 	if (what == COUNT || what == HAS_KEY)
 		return ok && append_condition(sql, s, what == COUNT ? " <= " : " = ");
+	ok = ok && append_condition(sql, s, NULL);
 	pen_sql_text(sql, " ORDER BY ");
 	ok = ok && pen_sql_identifier(sql, s->conn, s->key);
 	pen_sql_text(sql, what == LAST_KEY ? " DESC LIMIT 1" : " LIMIT 1");
@@ -199,7 +213,8 @@ pen_append_check(pen_plan_target *target, const penstock_relation *relation, PGc
 {
 	int key = pen_append_key(relation);
 	side here = {.conn = target->place->conn, .target = target, .relation = relation};
-	side there = {.conn = source, .target = target, .relation = relation, .only = true};
+	side there = {
+		.conn = source, .target = target, .relation = relation, .there = true, .only = true};
 	PGresult *last;
 
 	if (key < 0 || !target->columns[key] || target->key_differs)
@@ -208,7 +223,8 @@ pen_append_check(pen_plan_target *target, const penstock_relation *relation, PGc
 			"table %s cannot be appended to: it needs a primary key of one column, of the same "
 			"type at both ends: an integer, numeric, date, timestamp or uuid",
 			target->quoted);
-	here.key = there.key = relation->columns[key].name;
+	there.key = relation->columns[key].name;
+	here.key = pen_plan_column(target, key);
 	here.only = !target->partitioned;
 	last = ask(&here, LAST_KEY, error);
 	if (last == NULL)

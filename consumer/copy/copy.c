@@ -73,7 +73,7 @@ record_tables(pass *p, pen_copy_place *place, pen_error *error)
 								  .lsn = p->snapshot.consistent_point};
 
 			if (target->place == place && target->items_left > 0 &&
-				place->kind->mark(place->context, place->conn, table->relation, &mark, error) < 0)
+				place->kind->mark(place->context, place->conn, target->relation, &mark, error) < 0)
 				return error->status;
 		}
 	}
@@ -110,7 +110,7 @@ clear_place(pass *p, pen_copy_place *place, pen_error *error)
 			if (target->place != place || target->items_left < 2 ||
 				(!target->resumed && p->options->mode == PEN_COPY_EMPTY))
 				continue;
-			sql = pen_plan_empty_sql(target);
+			sql = pen_plan_empty_sql(target, p->options->for_readers);
 			status = sql == NULL
 						 ? pen_error_set(error, PENSTOCK_E_RETRY, "out of memory")
 						 : pen_waiting_execute(place->conn, sql, p->options->interrupted, error);
@@ -151,6 +151,30 @@ need_dump(pass *p)
 	return pen_definitions_dump(&p->definitions, p->options, &p->snapshot, p->error);
 }
 
+/* pg_dump tells of tables as they are at the source, and of nothing else. */
+static penstock_status
+check_unchanged(const pen_copy_place *place, const penstock_relation *relation, pen_error *error)
+{
+	pen_mapped *mapped;
+	bool unchanged;
+
+	if (place->mapping == NULL)
+		return PENSTOCK_OK;
+	mapped = pen_mapping_resolve(place->mapping, relation, error);
+	if (mapped == NULL)
+		return error->status;
+	unchanged = mapped->relation == relation;
+	if (!unchanged)
+		pen_error_set(error, PENSTOCK_E_CONFIG,
+					  "there is no table %s.%s here, and --create-tables makes tables only as they "
+					  "are at the source, but the [table] sections rename %s.%s, or some of its "
+					  "columns, or leave some out: create it yourself",
+					  mapped->relation->schema, mapped->relation->name, relation->schema,
+					  relation->name);
+	pen_mapped_free(mapped);
+	return unchanged ? PENSTOCK_OK : error->status;
+}
+
 /* Note that a table is about to be created, so that it is known as ours whatever happens. */
 static penstock_status
 note_missing(pass *p, pen_copy_place *place, const pen_catalog_table *listed,
@@ -166,7 +190,9 @@ note_missing(pass *p, pen_copy_place *place, const pen_catalog_table *listed,
 	relation = pen_catalog_read_relation(p->snapshot.reader, listed, error);
 	if (relation == NULL)
 		return error->status;
-	status = place->kind->mark(place->context, place->conn, relation, &mark, error);
+	status = check_unchanged(place, relation, error);
+	if (status >= 0)
+		status = place->kind->mark(place->context, place->conn, relation, &mark, error);
 	pen_relation_unref(relation);
 	if (status < 0 || pen_place_add_created(place, listed->schema, listed->name, error) < 0)
 		return error->status;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "penstock/event.h"
+#include "route/mapping.h"
 
 #define PEN_COPY_PLACES_MAX 32
 
@@ -28,6 +29,7 @@ typedef enum pen_copy_state
 	PEN_COPY_COPYING,   /* the rows that are there, if any, are a broken copy's */
 	PEN_COPY_APPENDING, /* those that are there were there before */
 	PEN_COPY_COPIED,    /* all rows are there; indexes and constraints are not */
+	PEN_COPY_RESYNC,    /* it is copied beside the stream: no business of pen_copy_run */
 	PEN_COPY_READY
 } pen_copy_state;
 
@@ -42,7 +44,7 @@ typedef struct pen_copy_mark
 
 typedef struct pen_copy_place pen_copy_place;
 
-/* Called for each table that is recorded at a place and not ready. */
+/* Called for each table that is recorded at a place, by its name there, and not ready. */
 typedef penstock_status (*pen_copy_recall)(pen_copy_place *place, const char *schema,
 										   const char *table, const pen_copy_mark *mark,
 										   pen_error *error);
@@ -57,9 +59,9 @@ typedef struct pen_copy_place_kind
 	/* Read what is recorded: has the place a position in the stream, which tables are not ready? */
 	penstock_status (*recall)(void *context, PGconn *conn, bool *begun, pen_copy_recall each,
 							  pen_copy_place *place, pen_error *error);
-	/* In the open transaction: the place's position is lsn. */
+	/* In the open transaction: the place's position is lsn; what was recorded before is void. */
 	penstock_status (*begin)(void *context, PGconn *conn, uint64_t lsn, pen_error *error);
-	/* In the open transaction, or one of its own: record the table. */
+	/* In the open transaction, or one of its own: record the table, as the place has it. */
 	penstock_status (*mark)(void *context, PGconn *conn, const penstock_relation *relation,
 							const pen_copy_mark *mark, pen_error *error);
 	/* The same, of a table that is recorded: it is READY, and no longer one of ours. */
@@ -69,7 +71,7 @@ typedef struct pen_copy_place_kind
 	const char *(*conninfo)(void *context);
 } pen_copy_place_kind;
 
-/* A table that is not ready, by what was recorded. */
+/* A table that is not ready, by what was recorded: names are the place's. */
 typedef struct pen_copy_pending
 {
 	char *schema;
@@ -78,12 +80,13 @@ typedef struct pen_copy_pending
 	bool seen; /* it is still there at the source */
 } pen_copy_pending;
 
-/* A destination of the copy. Make it all zero but for the first four. */
+/* A destination of the copy. Make it all zero but for the first five. */
 struct pen_copy_place
 {
 	const char *name;
 	const pen_copy_place_kind *kind;
 	void *context;
+	const pen_mapping *mapping; /* what becomes of tables there; NULL: they stay as they are */
 	bool allow_triggers;
 
 	/* After pen_copy_run: PENSTOCK_OK, or why it is not complete. */
@@ -130,7 +133,8 @@ typedef struct pen_copy_options
 	bool fresh; /* copy to places without a position; else only what was begun goes on */
 	pen_copy_mode mode;
 	int jobs;
-	uint64_t split_bytes; /* larger tables are copied in parts */
+	uint64_t split_bytes; /* larger tables are copied in parts; 0: none */
+	bool for_readers;     /* rows that go are seen until the new ones are */
 	bool create_tables;
 	bool sequences;
 	const pen_log *log;

@@ -45,6 +45,7 @@ typedef struct job
 	PGconn *source;
 	PGconn *conns[PEN_COPY_PLACES_MAX];
 	pen_plan_item *item; /* that it is at */
+	uint64_t counted;    /* its rows, by messages */
 } job;
 
 /* ---- failing ---- */
@@ -118,7 +119,7 @@ clear_target(job *j, const pen_plan_target *target, PGconn *conn, pen_error *err
 				   : pen_error_set(error, PENSTOCK_E_REFUSED,
 								   "somebody else has put rows there in the meantime");
 	}
-	sql = pen_plan_empty_sql(target);
+	sql = pen_plan_empty_sql(target, j->all->options->for_readers);
 	status = sql == NULL ? pen_error_set(error, PENSTOCK_E_RETRY, "out of memory")
 						 : pen_waiting_execute(conn, sql, &j->all->stop, error);
 	free(sql);
@@ -149,7 +150,7 @@ record(job *j, pen_plan_target *target, uint64_t rows, pen_error *error)
 	};
 
 	return target->place->kind->mark(target->place->context, *connection_of(j, target),
-									 j->item->table->relation, &mark, error);
+									 target->relation, &mark, error);
 }
 
 /* Counts the item; is the target complete by it? */
@@ -193,6 +194,7 @@ count_passed(void *context, uint64_t rows, uint64_t bytes)
 	job *j = context;
 	pen_copy_table_progress *progress = &j->all->progress[j->item->table->number];
 
+	j->counted += rows;
 	pthread_mutex_lock(&j->all->lock);
 	progress->rows += rows;
 	progress->bytes += bytes;
@@ -265,6 +267,7 @@ copy_item(job *j, pen_error *error)
 	penstock_status status = PENSTOCK_OK;
 	char *sql;
 
+	j->counted = 0;
 	begin_targets(j, &a);
 	if (a.count == 0)
 		return PENSTOCK_OK;
@@ -274,6 +277,8 @@ copy_item(job *j, pen_error *error)
 	pipe.end_count = a.count;
 	status = sql == NULL ? pen_error_set(error, PENSTOCK_E_RETRY, "out of memory")
 						 : pen_pipe_run(&pipe, error);
+	if (status == PENSTOCK_OK)
+		count_passed(j, pipe.rows - j->counted, 0); /* a message more than there are rows */
 	if (status >= 0)
 		end_targets(j, &a, pipe.rows);
 	else

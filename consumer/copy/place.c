@@ -13,6 +13,8 @@ remember(pen_copy_place *place, const char *schema, const char *table, const pen
 {
 	pen_copy_pending *pending;
 
+	if (mark->state == PEN_COPY_RESYNC)
+		return PENSTOCK_OK;
 	if (place->pending_count == place->pending_capacity)
 	{
 		size_t capacity = place->pending_capacity == 0 ? 32 : place->pending_capacity * 2;
@@ -84,6 +86,31 @@ find_pending(pen_copy_place *place, const char *schema, const char *table)
 	return bsearch(&key, place->pending, place->pending_count, sizeof(key), compare_pending);
 }
 
+/* What a table of the source is called there. Sections that contradict each other are refused where
+ * the table is resolved. */
+static pen_table_name
+called(const pen_copy_place *place, const char *schema, const char *table)
+{
+	const pen_table_name here = {schema, table};
+	pen_table_name there;
+	pen_error ignored;
+
+	if (place->mapping == NULL || pen_mapping_name(place->mapping, &here, &there, &ignored) < 0)
+		return here;
+	return there;
+}
+
+/* By its name at the source: of what is called the same there, only the one that is taken. */
+static pen_copy_pending *
+find_taken(pen_copy_place *place, const char *schema, const char *table)
+{
+	pen_table_name there = called(place, schema, table);
+
+	if (place->mapping != NULL && !pen_mapping_takes(place->mapping, schema, table))
+		return NULL;
+	return find_pending(place, there.schema, there.name);
+}
+
 pen_copy_state
 pen_place_state(pen_copy_place *place, const char *schema, const char *table, pen_copy_mode mode)
 {
@@ -97,7 +124,7 @@ pen_place_state(pen_copy_place *place, const char *schema, const char *table, pe
 			return PEN_COPY_NONE;
 		return mode == PEN_COPY_APPEND ? PEN_COPY_APPENDING : PEN_COPY_COPYING;
 	}
-	found = find_pending(place, schema, table);
+	found = find_taken(place, schema, table);
 	if (found == NULL)
 		return PEN_COPY_NONE;
 	found->seen = true;
@@ -107,7 +134,7 @@ pen_place_state(pen_copy_place *place, const char *schema, const char *table, pe
 bool
 pen_place_created(pen_copy_place *place, const char *schema, const char *table)
 {
-	const pen_copy_pending *found = find_pending(place, schema, table);
+	const pen_copy_pending *found = find_taken(place, schema, table);
 
 	return found != NULL && found->mark.created;
 }
@@ -118,9 +145,11 @@ pen_place_add_created(pen_copy_place *place, const char *schema, const char *tab
 {
 	pen_copy_mark mark = {.state = PEN_COPY_CREATING, .created = true};
 
-	if (find_pending(place, schema, table) != NULL)
+	pen_table_name there = called(place, schema, table);
+
+	if (find_pending(place, there.schema, there.name) != NULL)
 		return PENSTOCK_OK;
-	if (remember(place, schema, table, &mark, error) < 0)
+	if (remember(place, there.schema, there.name, &mark, error) < 0)
 		return error->status;
 	qsort(place->pending, place->pending_count, sizeof(*place->pending), compare_pending);
 	return PENSTOCK_OK;
@@ -176,7 +205,8 @@ pen_place_is_empty(PGconn *conn, const char *quoted, bool partitioned, pen_error
 penstock_status
 pen_place_has_table(pen_copy_place *place, const char *schema, const char *table, pen_error *error)
 {
-	const char *params[] = {schema, table};
+	pen_table_name there = called(place, schema, table);
+	const char *params[] = {there.schema, there.name};
 	PGresult *result = pen_pq_query(place->conn,
 									"SELECT 1 FROM pg_catalog.pg_class c JOIN "
 									"pg_catalog.pg_namespace n ON n.oid = c.relnamespace "

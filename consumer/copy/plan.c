@@ -120,9 +120,9 @@ static const char *const describe_sql =
 
 /* The table's oid there as text, for free(), or NULL and the place's error. */
 static char *
-find_target(pen_plan_target *target, const penstock_relation *relation, pen_error *error)
+find_target(pen_plan_target *target, pen_error *error)
 {
-	const char *params[] = {relation->schema, relation->name};
+	const char *params[] = {target->relation->schema, target->relation->name};
 	PGresult *result = pen_pq_query(target->place->conn, find_sql, 2, params, error);
 	char *oid = NULL;
 	char relkind;
@@ -153,6 +153,36 @@ find_target(pen_plan_target *target, const penstock_relation *relation, pen_erro
 	return oid;
 }
 
+const char *
+pen_plan_column(const pen_plan_target *target, int column)
+{
+	if (target->mapped != NULL)
+		column = target->mapped->columns[column];
+	return column >= 0 ? target->relation->columns[column].name : NULL;
+}
+
+/* What becomes of the table there. */
+static penstock_status
+map_target(pen_plan_target *target, const penstock_relation *relation, pen_error *error)
+{
+	pen_wire_buf sql;
+
+	target->relation = relation;
+	if (target->place->mapping == NULL)
+		return PENSTOCK_OK;
+	target->mapped = pen_mapping_resolve(target->place->mapping, relation, error);
+	if (target->mapped == NULL)
+		return error->status;
+	target->relation = target->mapped->relation;
+	if (target->mapped->where == NULL)
+		return PENSTOCK_OK;
+	pen_buffer_init(&sql);
+	pen_where_write_sql(target->mapped->where, &sql);
+	target->where = pen_sql_end(&sql) ? strdup((char *) sql.data) : NULL;
+	pen_buffer_reset(&sql);
+	return target->where != NULL ? PENSTOCK_OK : out_of_memory(error);
+}
+
 static penstock_status
 match_columns(const pen_plan *plan, pen_plan_target *target, const penstock_relation *relation,
 			  const PGresult *result, pen_error *error)
@@ -160,11 +190,13 @@ match_columns(const pen_plan *plan, pen_plan_target *target, const penstock_rela
 	for (int i = 0; i < relation->column_count; i++)
 	{
 		const penstock_column *column = &relation->columns[i];
+		const char *name = pen_plan_column(target, i);
 		uint32_t type;
 		int row = 0;
 
-		while (row < PQntuples(result) &&
-			   strcmp(PQgetvalue(result, row, COL_NAME), column->name) != 0)
+		if (name == NULL)
+			continue;
+		while (row < PQntuples(result) && strcmp(PQgetvalue(result, row, COL_NAME), name) != 0)
 			row++;
 		if (row == PQntuples(result))
 		{
@@ -174,8 +206,7 @@ match_columns(const pen_plan *plan, pen_plan_target *target, const penstock_rela
 			return pen_error_set(error, PENSTOCK_E_CONFIG,
 								 "table %s has no column \"%s\" here (of type %s.%s at the "
 								 "source); add it",
-								 target->quoted, column->name, column->type_schema,
-								 column->type_name);
+								 target->quoted, name, column->type_schema, column->type_name);
 		}
 		if (PQgetvalue(result, row, COL_GENERATED)[0] == 't')
 			continue;
@@ -209,7 +240,7 @@ static penstock_status
 describe_target(const pen_plan *plan, const pen_copy_options *options, pen_plan_target *target,
 				const penstock_relation *relation, pen_error *error)
 {
-	char *oid = find_target(target, relation, error);
+	char *oid = find_target(target, error);
 	const char *params[] = {oid};
 	PGresult *result;
 	penstock_status status;
@@ -255,13 +286,18 @@ add_target(const pen_plan *plan, const pen_copy_options *options, PGconn *source
 		.resumed = place->begun,
 		.created = pen_place_created(place, table->relation->schema, table->relation->name),
 	};
-	target->quoted = quote_table(place->conn, table->relation);
-	target->columns = calloc(1, (size_t) table->relation->column_count + 1);
 	table->target_count++;
-	if (target->quoted == NULL || target->columns == NULL)
-		return out_of_memory(error);
 	pen_error_clear(&own);
 	pen_error_clear(error);
+	if (map_target(target, table->relation, &own) < 0)
+	{
+		pen_place_fail(place, &own);
+		return PENSTOCK_OK;
+	}
+	target->quoted = quote_table(place->conn, target->relation);
+	target->columns = calloc(1, (size_t) table->relation->column_count + 1);
+	if (target->quoted == NULL || target->columns == NULL)
+		return out_of_memory(error);
 	if (describe_target(plan, options, target, table->relation, &own) >= 0 &&
 		state == PEN_COPY_APPENDING &&
 		pen_append_check(target, table->relation, source, &own, error) < 0 && error->status < 0)
@@ -361,11 +397,18 @@ add_item(pen_plan *plan, const pen_plan_item *item, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+static bool
+same_condition(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 /* The same bytes are right for both. What is appended depends on what is there. */
 static bool
 same_rows(const pen_plan_table *table, const pen_plan_target *a, const pen_plan_target *b)
 {
 	return a->state == PEN_COPY_COPYING && b->state == PEN_COPY_COPYING && a->text == b->text &&
+		   same_condition(a->where, b->where) &&
 		   memcmp(a->columns, b->columns, (size_t) table->relation->column_count) == 0;
 }
 
@@ -414,8 +457,8 @@ cut_table(pen_plan *plan, pen_plan_table *table, uint64_t split_bytes, pen_error
 			continue;
 		for (size_t j = i + 1; j < table->target_count; j++)
 		{
-			if (same_rows(table, first, &table->targets[j]) &&
-				!atomic_load(&table->targets[j].place->failed))
+			if (!atomic_load(&table->targets[j].place->failed) &&
+				same_rows(table, first, &table->targets[j]))
 				targets |= UINT32_C(1) << j;
 		}
 		taken |= targets;
@@ -482,6 +525,8 @@ pen_plan_reset(pen_plan *plan)
 			free(table->targets[j].quoted);
 			free(table->targets[j].columns);
 			free(table->targets[j].after);
+			free(table->targets[j].where);
+			pen_mapped_free(table->targets[j].mapped);
 		}
 		free(table->targets);
 		pen_relation_unref(table->relation);
@@ -495,10 +540,11 @@ pen_plan_reset(pen_plan *plan)
 
 /* ---- SQL ---- */
 
-/* The copied columns by commas; their number, or -1 without memory. */
+/* The copied columns by commas, as they are called there or at the source; their number, or -1
+ * without memory. */
 static int
 append_columns(pen_wire_buf *sql, PGconn *conn, const pen_plan_table *table,
-			   const pen_plan_target *target)
+			   const pen_plan_target *target, bool there)
 {
 	int count = 0;
 
@@ -508,7 +554,8 @@ append_columns(pen_wire_buf *sql, PGconn *conn, const pen_plan_table *table,
 			continue;
 		if (count++ > 0)
 			pen_sql_text(sql, ", ");
-		if (!pen_sql_identifier(sql, conn, table->relation->columns[i].name))
+		if (!pen_sql_identifier(
+				sql, conn, there ? pen_plan_column(target, i) : table->relation->columns[i].name))
 			return -1;
 	}
 	return count;
@@ -523,14 +570,28 @@ finish_sql(pen_wire_buf *sql, bool ok)
 	return text;
 }
 
-static bool
-append_range(pen_wire_buf *sql, const pen_plan_item *item)
+/* What the place wants of the rows; the word that goes before a further condition. */
+static const char *
+append_where(pen_wire_buf *sql, const pen_plan_target *target)
 {
+	if (target->where == NULL)
+		return " WHERE ";
+	pen_sql_text(sql, " WHERE (");
+	pen_sql_text(sql, target->where);
+	pen_sql_text(sql, ")");
+	return " AND ";
+}
+
+static bool
+append_range(pen_wire_buf *sql, const pen_plan_item *item, const pen_plan_target *target)
+{
+	const char *join = append_where(sql, target);
 	char range[120];
 
 	if (item->whole)
 		return true;
-	snprintf(range, sizeof(range), " WHERE ctid >= '(%llu,0)'::tid",
+	pen_sql_text(sql, join);
+	snprintf(range, sizeof(range), "ctid >= '(%llu,0)'::tid",
 			 (unsigned long long) item->first_block);
 	pen_sql_text(sql, range);
 	if (item->end_block == 0)
@@ -548,10 +609,11 @@ append_order(pen_wire_buf *sql, const pen_plan_item *item, const pen_plan_target
 {
 	const penstock_relation *relation = item->table->relation;
 	const char *key = relation->columns[pen_append_key(relation)].name;
+	const char *join = append_where(sql, target);
 
 	if (target->after != NULL)
 	{
-		pen_sql_text(sql, " WHERE ");
+		pen_sql_text(sql, join);
 		if (!pen_sql_identifier(sql, conn, key))
 			return false;
 		pen_sql_text(sql, " > ");
@@ -578,11 +640,11 @@ pen_plan_source_sql(const pen_plan_item *item, PGconn *conn)
 
 	pen_buffer_init(&sql);
 	pen_sql_text(&sql, "COPY (SELECT ");
-	ok = append_columns(&sql, conn, item->table, target) >= 0;
+	ok = append_columns(&sql, conn, item->table, target, false) >= 0;
 	pen_sql_text(&sql, " FROM ONLY ");
 	ok = ok && pen_sql_table(&sql, conn, relation->schema, relation->name);
 	ok = ok && (target->state == PEN_COPY_APPENDING ? append_order(&sql, item, target, conn)
-													: append_range(&sql, item));
+													: append_range(&sql, item, target));
 	pen_sql_text(&sql, target->text ? ") TO STDOUT" : ") TO STDOUT (FORMAT binary)");
 	return finish_sql(&sql, ok);
 }
@@ -596,7 +658,7 @@ pen_plan_target_sql(const pen_plan_item *item, const pen_plan_target *target, PG
 
 	pen_buffer_init(&sql);
 	pen_buffer_init(&columns);
-	count = append_columns(&columns, conn, item->table, target);
+	count = append_columns(&columns, conn, item->table, target, true);
 	pen_sql_text(&sql, "COPY ");
 	pen_sql_text(&sql, target->quoted);
 	if (count > 0)
@@ -613,11 +675,11 @@ pen_plan_target_sql(const pen_plan_item *item, const pen_plan_target *target, PG
 }
 
 char *
-pen_plan_empty_sql(const pen_plan_target *target)
+pen_plan_empty_sql(const pen_plan_target *target, bool for_readers)
 {
 	char *sql;
 
-	if (asprintf(&sql, "%s %s%s", target->referenced ? "DELETE FROM" : "TRUNCATE",
+	if (asprintf(&sql, "%s %s%s", target->referenced || for_readers ? "DELETE FROM" : "TRUNCATE",
 				 target->partitioned ? "" : "ONLY ", target->quoted) < 0)
 		return NULL;
 	return sql;

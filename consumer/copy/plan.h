@@ -9,10 +9,13 @@
 typedef struct pen_plan_target
 {
 	pen_copy_place *place;
-	pen_copy_state state; /* when the plan was made */
-	bool resumed;         /* recorded by an earlier try, which may have left rows */
-	bool created;         /* by us */
-	char *quoted;
+	pen_copy_state state;              /* when the plan was made */
+	bool resumed;                      /* recorded by an earlier try, which may have left rows */
+	bool created;                      /* by us */
+	pen_mapped *mapped;                /* NULL: the place has no mapping */
+	const penstock_relation *relation; /* as the place has it; borrowed */
+	char *where;                       /* for the source, or NULL: all rows */
+	char *quoted;                      /* its name there */
 	bool partitioned;
 	bool referenced;  /* by foreign keys of other tables: it cannot be truncated alone */
 	bool text;        /* the rows travel as text, not in binary */
@@ -71,13 +74,17 @@ extern penstock_status pen_plan_make(pen_plan *plan, const pen_copy_options *opt
 									 size_t count, pen_error *error);
 extern void pen_plan_reset(pen_plan *plan);
 
+/* What a column that is copied is called at the target; column: its index at the source. */
+extern const char *pen_plan_column(const pen_plan_target *target, int column);
+
 /* COPY … TO STDOUT at the source, for item; COPY … FROM STDIN for a target of it. For free(); NULL
  * without memory. */
 extern char *pen_plan_source_sql(const pen_plan_item *item, PGconn *conn);
 extern char *pen_plan_target_sql(const pen_plan_item *item, const pen_plan_target *target,
 								 PGconn *conn);
 
-/* What empties the target: TRUNCATE, or DELETE where it is referenced. For free(). */
-extern char *pen_plan_empty_sql(const pen_plan_target *target);
+/* What empties the target: TRUNCATE, or DELETE where it is referenced, or readers are not to wait.
+ * For free(). */
+extern char *pen_plan_empty_sql(const pen_plan_target *target, bool for_readers);
 
 #endif

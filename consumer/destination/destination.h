@@ -9,6 +9,14 @@
 #include "event/identity.h"
 #include "penstock/event.h"
 
+/* What happens when a destination rejects a row. */
+typedef enum pen_conflict_policy
+{
+	PEN_CONFLICT_ERROR,  /* the destination stops there */
+	PEN_CONFLICT_UPSERT, /* an insert goes over what is there; what is missing stays so */
+	PEN_CONFLICT_SKIP    /* the row is left out, and kept in penstock.conflicts */
+} pen_conflict_policy;
+
 /* What a destination is made from. Strings are borrowed for the destination's life. */
 typedef struct pen_destination_config
 {
@@ -26,6 +34,7 @@ typedef struct pen_destination_config
 	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
 	bool allow_triggers;
+	pen_conflict_policy on_conflict;
 } pen_destination_config;
 
 typedef struct pen_destination pen_destination;

@@ -203,6 +203,24 @@ pen_worker_state_name(pen_worker_state state)
 	return "?";
 }
 
+bool
+pen_worker_remap(pen_worker *worker)
+{
+	pen_mapper *mapper = pen_mapper_new(worker->destination->config->mapping);
+
+	if (mapper == NULL)
+		return false;
+	pen_mapper_free(worker->mapper);
+	worker->mapper = mapper;
+	return true;
+}
+
+void
+pen_worker_nudge(pen_worker *worker)
+{
+	pen_feed_interrupt(worker->feed);
+}
+
 pen_destination *
 pen_worker_destination(pen_worker *worker)
 {

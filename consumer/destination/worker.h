@@ -64,6 +64,12 @@ extern void pen_worker_pause(pen_worker *worker);
  * pen_worker_status_get says DOWN from then on. One that is DOWN tries at once. */
 extern void pen_worker_resume(pen_worker *worker);
 
+/* PAUSED or STOPPED: the destination's mapping has changed. False without memory. */
+extern bool pen_worker_remap(pen_worker *worker);
+
+/* Something was asked of the destination beside the queue: look soon. */
+extern void pen_worker_nudge(pen_worker *worker);
+
 extern void pen_worker_status_get(pen_worker *worker, pen_worker_status *status);
 /* What people and scripts read: "streaming", "down", "starting", "stopped", "paused". */
 extern const char *pen_worker_state_name(pen_worker_state state);

@@ -23,7 +23,9 @@ typedef struct pen_source_identity
 	uint32_t timeline;
 	const pen_timeline_switch *history; /* the switches that led to timeline, oldest first */
 	size_t history_count;
-	char fingerprint[17]; /* of what is filtered and mapped */
+	char fingerprint[17];                    /* of what is filtered and mapped */
+	char plain_fingerprint[17];              /* the same before what was added and removed later */
+	const struct pen_amendments *amendments; /* that; NULL: nothing */
 	int connect_timeout_ms;
 	int64_t advisory_key;        /* a session lock that is held in the source database */
 	const int64_t *sibling_keys; /* the same of all destinations */

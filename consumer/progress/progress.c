@@ -59,9 +59,9 @@ pen_progress_check_slot(const char *destination, const char *slot, uint64_t stor
 			error, PENSTOCK_E_REFUSED,
 			"destination %s: slot \"%s\" is confirmed up to " LSN_FORMAT
 			", but the destination has only what was committed before " LSN_FORMAT
-			": what lies between is lost (slot re-created or advanced, or destination "
-			"restored); bring the tables in step, then DELETE FROM penstock.progress "
-			"WHERE slot = '%s' at the destination",
+			": what lies between is lost (slot re-created or advanced, or destination restored or "
+			"detached); copy it anew with --copy --copy-mode truncate, or bring the tables in "
+			"step, then DELETE FROM penstock.progress WHERE slot = '%s' at the destination",
 			destination, slot, LSN_ARGS(confirmed_lsn), LSN_ARGS(stored_lsn), slot);
 	if (stored_lsn > current_lsn)
 		return pen_error_set(

@@ -15,6 +15,7 @@ struct pen_mapping
 {
 	const pen_route *run;
 	pen_route *own; /* NULL: no list of its own */
+	const pen_amendments *amendments;
 	const pen_rule **rules;
 	size_t rule_count;
 };
@@ -63,9 +64,19 @@ pen_mapping_free(pen_mapping *mapping)
 	free(mapping);
 }
 
+void
+pen_mapping_amend(pen_mapping *mapping, const pen_amendments *amendments)
+{
+	mapping->amendments = amendments;
+}
+
 bool
 pen_mapping_takes(const pen_mapping *mapping, const char *schema, const char *table)
 {
+	int amended = mapping != NULL ? pen_amendments_say(mapping->amendments, schema, table) : 0;
+
+	if (amended != 0)
+		return amended > 0;
 	return pen_route_takes(mapping != NULL ? mapping->run : NULL, schema, table) &&
 		   (mapping == NULL || mapping->own == NULL ||
 			pen_route_takes(mapping->own, schema, table));
@@ -317,8 +328,9 @@ compare_called(const void *left, const void *right)
 	return order != 0 ? order : strcmp(a->there.name, b->there.name);
 }
 
-static penstock_status
-call(const pen_mapping *mapping, const pen_table_name *table, called *into, pen_error *error)
+penstock_status
+pen_mapping_name(const pen_mapping *mapping, const pen_table_name *table, pen_table_name *there,
+				 pen_error *error)
 {
 	penstock_relation relation = {.schema = table->schema, .name = table->name};
 	resolution r = {.source = &relation, .error = error};
@@ -329,11 +341,11 @@ call(const pen_mapping *mapping, const pen_table_name *table, called *into, pen_
 			add_rule(&r, mapping->rules[i]) < 0)
 			return error->status;
 	}
-	*into = (called){*table, table};
+	*there = *table;
 	if (r.to != NULL && r.to->schema != NULL)
-		into->there.schema = r.to->schema;
+		there->schema = r.to->schema;
 	if (r.to != NULL && r.to->table != NULL)
-		into->there.name = r.to->table;
+		there->name = r.to->table;
 	return PENSTOCK_OK;
 }
 
@@ -349,8 +361,10 @@ pen_mapping_check_tables(const pen_mapping *mapping, const pen_table_name *table
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory for the mapping of tables");
 	for (size_t i = 0; i < count && status >= 0; i++)
 	{
-		if (pen_mapping_takes(mapping, tables[i].schema, tables[i].name))
-			status = call(mapping, &tables[i], &all[taken++], error);
+		if (!pen_mapping_takes(mapping, tables[i].schema, tables[i].name))
+			continue;
+		all[taken].here = &tables[i];
+		status = pen_mapping_name(mapping, &tables[i], &all[taken++].there, error);
 	}
 	if (status >= 0)
 		qsort(all, taken, sizeof(*all), compare_called);

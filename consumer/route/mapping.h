@@ -4,6 +4,7 @@
 #define PEN_MAPPING_H
 
 #include "penstock/event.h"
+#include "route/amendments.h"
 #include "route/route.h"
 #include "route/rules.h"
 #include "route/where.h"
@@ -19,6 +20,10 @@ extern pen_mapping *pen_mapping_new(const pen_route *run, const char *tables,
 									const char *destination, pen_rule *const *rules,
 									size_t rule_count, pen_error *error);
 extern void pen_mapping_free(pen_mapping *mapping);
+
+/* What was added and removed later (NULL: nothing) goes before all that; borrowed. While nobody else
+ * uses the mapping. */
+extern void pen_mapping_amend(pen_mapping *mapping, const pen_amendments *amendments);
 
 /* By the table's name at the source. mapping NULL takes every table. */
 extern bool pen_mapping_takes(const pen_mapping *mapping, const char *schema, const char *table);
@@ -38,6 +43,11 @@ typedef struct pen_table_name
 	const char *schema;
 	const char *name;
 } pen_table_name;
+
+/* What a table that it takes is called at the destination: strings of the mapping, or table's own.
+ * E_CONFIG: sections contradict each other. */
+extern penstock_status pen_mapping_name(const pen_mapping *mapping, const pen_table_name *table,
+										pen_table_name *there, pen_error *error);
 
 /* Of all tables of the source: E_CONFIG when sections contradict each other over one that is
  * taken, or two of them would be one at the destination. */

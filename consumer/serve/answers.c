@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "commands.h"
+#include "serve/changes.h"
 
 #define COMMAND_MS 5000
 #define STATUS_MS  300
@@ -198,22 +199,61 @@ answer_status(const pen_request *request, pen_response *response)
 
 /* ---- tables ---- */
 
-/* Every table of which a change has been received, at every destination. */
+/* A table that is brought to a destination, or NULL. */
+static const pen_table_status *
+find_copy(const pen_status *status, const char *table, size_t destination)
+{
+	for (size_t i = 0; i < status->copy_count; i++)
+	{
+		if (status->copies[i].destination == destination &&
+			strcmp(status->copies[i].name, table) == 0)
+			return &status->copies[i];
+	}
+	return NULL;
+}
+
+static json_t *
+copy_json(const pen_status *status, const pen_table_status *copy)
+{
+	json_t *json = json_object();
+
+	json_object_set_new(json, "table", text_json(copy->name));
+	if (copy->destination < status->destination_count)
+		json_object_set_new(json, "destination",
+							text_json(status->destinations[copy->destination].name));
+	json_object_set_new(json, "state", json_string(copy->state));
+	json_object_set_new(json, "lsn", lsn_json(copy->lsn));
+	json_object_set_new(json, "rows", count_json(copy->rows));
+	json_object_set_new(json, "rows_expected", count_json(copy->rows_expected));
+	json_object_set_new(json, "bytes", count_json(copy->bytes));
+	json_object_set_new(json, "bytes_expected", count_json(copy->bytes_expected));
+	if (copy->error[0] != '\0')
+		json_object_set_new(json, "error", text_json(copy->error));
+	return json;
+}
+
+/* Tables that are brought there, and every other one of which a change has been received, at every
+ * destination. */
 static void
-answer_tables(const pen_request *request, pen_response *response)
+respond_tables(const pen_request *request, pen_response *response, unsigned int code)
 {
 	pen_status status;
 	json_t *tables = json_array();
 
 	memset(&status, 0, sizeof(status));
 	(void) pen_commands_status(request->commands, &status, STATUS_MS);
+	for (size_t i = 0; i < status.copy_count; i++)
+		json_array_append_new(tables, copy_json(&status, &status.copies[i]));
 	for (size_t t = 0; t < status.table_count; t++)
 	{
 		for (size_t i = 0; i < status.destination_count; i++)
 		{
 			const pen_destination_status *destination = &status.destinations[i];
-			json_t *table = table_json(&status.tables[t]);
+			json_t *table;
 
+			if (find_copy(&status, status.tables[t].name, i) != NULL)
+				continue;
+			table = table_json(&status.tables[t]);
 			json_object_set_new(table, "table", text_json(status.tables[t].name));
 			json_object_set_new(table, "destination", text_json(destination->name));
 			json_object_set_new(table, "state",
@@ -223,10 +263,50 @@ answer_tables(const pen_request *request, pen_response *response)
 		}
 	}
 	pen_status_reset(&status);
-	respond(response, 200, json_pack("{s:o}", "tables", tables));
+	respond(response, code, json_pack("{s:o}", "tables", tables));
 }
 
-/* ---- pause and resume ---- */
+static void
+answer_tables(const pen_request *request, pen_response *response)
+{
+	respond_tables(request, response, 200);
+}
+
+/* ---- commands ---- */
+
+/* Have it carried out; false: it was not, and why is in the response. */
+static bool
+carry_out(const pen_request *request, pen_response *response, pen_command *command)
+{
+	if (!pen_commands_ask(request->commands, command, COMMAND_MS))
+		pen_answer_error(response, 503,
+						 "it was not done: the receiver is busy for more than %d s, probably "
+						 "connecting; see the log, and try again",
+						 COMMAND_MS / 1000);
+	else if (command->error.status == PENSTOCK_E_CONFIG)
+		pen_answer_error(response, 404, "%s", command->error.text);
+	else if (command->error.status < 0)
+		pen_answer_error(response, 500, "%s", command->error.text);
+	else
+		return true;
+	return false;
+}
+
+static void
+answer_change(const pen_request *request, pen_response *response)
+{
+	pen_change *change = malloc(sizeof(*change));
+	pen_error error;
+
+	if (change == NULL)
+		return;
+	if (pen_change_parse(change, request->body, request->body_size, &error) < 0)
+		pen_answer_error(response, 400, "%s", error.text);
+	else if (carry_out(request, response, &change->command))
+		respond_tables(request, response, 202);
+	pen_change_reset(change);
+	free(change);
+}
 
 static void
 answer_command(const pen_request *request, pen_response *response, pen_command_kind kind)
@@ -236,22 +316,12 @@ answer_command(const pen_request *request, pen_response *response, pen_command_k
 
 	memset(&status, 0, sizeof(status));
 	snprintf(command.destination, sizeof(command.destination), "%s", request->name);
-	if (!pen_commands_ask(request->commands, &command, COMMAND_MS))
-		pen_answer_error(response, 503,
-						 "it was not done: the receiver is busy for more than %d s, probably "
-						 "connecting; see the log, and try again",
-						 COMMAND_MS / 1000);
-	else if (command.error.status == PENSTOCK_E_CONFIG)
-		pen_answer_error(response, 404, "%s", command.error.text);
-	else if (command.error.status < 0)
-		pen_answer_error(response, 500, "%s", command.error.text);
-	else
-	{
-		(void) pen_commands_status(request->commands, &status, STATUS_MS);
-		respond(response, 202,
-				json_pack("{s:o}", "destinations", destinations_json(&status, request->name)));
-		pen_status_reset(&status);
-	}
+	if (!carry_out(request, response, &command))
+		return;
+	(void) pen_commands_status(request->commands, &status, STATUS_MS);
+	respond(response, 202,
+			json_pack("{s:o}", "destinations", destinations_json(&status, request->name)));
+	pen_status_reset(&status);
 }
 
 static void
@@ -269,6 +339,7 @@ answer_resume(const pen_request *request, pen_response *response)
 const pen_endpoint pen_answers[] = {
 	{"GET", "/v1/status", answer_status},
 	{"GET", "/v1/tables", answer_tables},
+	{"POST", "/v1/tables", answer_change},
 	{"POST", "/v1/pause", answer_pause},
 	{"POST", "/v1/resume", answer_resume},
 	{"POST", "/v1/destinations/{name}/pause", answer_pause},

@@ -5,7 +5,11 @@
  *                                 "retained_bytes", "wal_status", "safe_bytes"},
  *                      "destinations": [DESTINATION…],
  *                      "tables": {"schema.table": {"inserts", "updates", "deletes", "truncates"}…}}
- *   GET  /v1/tables   {"tables": [{"table", "destination", "state", "lsn", and the counts}…]}
+ *   GET  /v1/tables   {"tables": [{"table", "destination", "state", "lsn", and the counts}…]}; one that is
+ *                     brought there while the stream goes on has "rows", "bytes", what is expected of
+ *                     both, and "error"
+ *   POST /v1/tables   {"action": "add" | "resync" | "remove", "tables": [name…], "destination": name}:
+ *                     202 {"tables": […]} as above; without a destination all of them
  *   POST /v1/pause, /v1/resume
  *   POST /v1/destinations/NAME/pause, …/resume
  *                     202 {"destinations": [DESTINATION…]}: asked for, look at the status for when it

@@ -11,6 +11,7 @@
 struct pen_assembler
 {
 	const pen_route *route;
+	const pen_amendments *amendments;
 	bool in_transaction;
 	penstock_transaction transaction;
 	char gid[PEN_GID_SIZE]; /* transaction.gid points here, or is NULL */
@@ -53,6 +54,13 @@ pen_assembler_new(const pen_route *route)
 }
 
 void
+pen_assembler_amend(pen_assembler *assembler, const pen_amendments *amendments)
+{
+	assembler->amendments = amendments;
+	assembler->routed = NULL;
+}
+
+void
 pen_assembler_free(pen_assembler *assembler)
 {
 	if (assembler == NULL)
@@ -71,7 +79,8 @@ void
 pen_assembler_reset(pen_assembler *assembler)
 {
 	pen_shelf_clear(assembler->shelf);
-	*assembler = (pen_assembler){.route = assembler->route, .shelf = assembler->shelf};
+	*assembler = (pen_assembler){
+		.route = assembler->route, .amendments = assembler->amendments, .shelf = assembler->shelf};
 }
 
 void
@@ -129,7 +138,9 @@ takes(pen_assembler *assembler, const penstock_relation *relation)
 	if (relation != assembler->routed)
 	{
 		assembler->routed = relation;
-		assembler->taken = pen_route_takes(assembler->route, relation->schema, relation->name);
+		assembler->taken =
+			pen_route_takes(assembler->route, relation->schema, relation->name) ||
+			pen_amendments_mention(assembler->amendments, relation->schema, relation->name);
 	}
 	return assembler->taken;
 }

@@ -8,6 +8,7 @@
 #include "decode/decode.h"
 #include "event/chunk.h"
 #include "route/route.h"
+#include "route/amendments.h"
 #include "store/statedir.h"
 
 /* Of the name of a prepared transaction, its NUL included: PostgreSQL's GIDSIZE. */
@@ -17,6 +18,9 @@ typedef struct pen_assembler pen_assembler;
 
 /* route is borrowed; NULL takes every table. NULL without memory. */
 extern pen_assembler *pen_assembler_new(const pen_route *route);
+/* Tables that amendments add are taken too; borrowed. To be called again before anything else when
+ * it has changed. */
+extern void pen_assembler_amend(pen_assembler *assembler, const pen_amendments *amendments);
 extern void pen_assembler_free(pen_assembler *assembler);
 
 /* Parts of transactions in progress take this much memory; what is more goes to scratch files of

@@ -195,13 +195,30 @@ is(definitions($target, $d), definitions($source, 'postgres'), 'everything is th
 refuses('a column that is missing', 2, qr/table "public"."events" has no column "event" here \(of type pg_catalog.jsonb at the source\)/,
 	arguments('public.events', database('CREATE TABLE events(id bigint PRIMARY KEY, at timestamptz)')));
 refuses('a view', 2, qr/"public"."events" is not a table here/, arguments('public.events', database('CREATE VIEW events AS SELECT 1 AS id')));
-refuses('a wrong mode', 2, qr/option copy-mode: "twice" is not empty, truncate or append/, arguments('public.events', 'nowhere'), '--copy-mode', 'twice');
+refuses('a wrong mode', 2, qr/option copy-mode: "twice" is not one of: empty, truncate, append/, arguments('public.events', 'nowhere'), '--copy-mode', 'twice');
+my $rules = "$PostgreSQL::Test::Utils::tmp_check/rules.ini";
+append_to_file($rules, "[table public.events]\nto = public.elsewhere\n");
+refuses('a table that is renamed', 2, qr/there is no table "public"."elsewhere" here/,
+	arguments('public.events', database($events)), '--config', $rules);
 refuses('no jobs', 2, qr/option copy-jobs: 0 is out of range; 1 to 64/, arguments('public.events', 'nowhere'), '--copy-jobs', '0');
 refuses('jobs in words', 2, qr/option copy-jobs: "two" is not a number/, arguments('public.events', 'nowhere'), '--copy-jobs', 'two');
 refuses('parts of a copy without it', 2, qr/--sequences is part of a copy: add --copy/, 'run', '--source', uri($source), '--sequences');
 refuses('a copy into memory', 2, qr/--copy needs a database as destination/, 'run', '--source', uri($source), '--copy', '--to', 'memory:');
 refuses('a copy into the source', 2, qr/this is the source database itself/, 'run', '--source', uri($source), '--slot', 'x', '--copy', '--copy-mode', 'truncate', '--to', uri($source));
 is($source->safe_psql('postgres', 'SELECT count(*) > 500 FROM events'), 't', 'which has kept its rows');
+
+# ---- what version 0.2.0 has left ----
+
+$d = database("$events; " . q{
+	CREATE SCHEMA penstock; CREATE TABLE penstock.meta (version integer NOT NULL); INSERT INTO penstock.meta VALUES (1);
+	CREATE TABLE penstock.progress (slot text PRIMARY KEY, system_identifier text NOT NULL, source_database text NOT NULL, timeline bigint NOT NULL,
+		fingerprint text NOT NULL, lsn pg_lsn NOT NULL, updated_at timestamptz NOT NULL DEFAULT now());
+	CREATE TABLE penstock.tables (slot text NOT NULL, schema_name text NOT NULL, table_name text NOT NULL, source_oid bigint NOT NULL, columns text NOT NULL,
+		PRIMARY KEY (slot, schema_name, table_name)); INSERT INTO penstock.tables VALUES ('another', 'public', 'events', 1, '')});
+copies('beside what an older version has recorded', 'public.events', [$d]);
+same_rows($source, 'postgres', $target, $d, 'events');
+is($target->safe_psql($d, q{SELECT (SELECT version FROM penstock.meta), string_agg(slot || ' ' || state, ',' ORDER BY slot <> 'another') FROM penstock.tables}),
+	"2|another ready,$d ready", 'which is brought up to date');
 
 # ---- roles that may little ----
 

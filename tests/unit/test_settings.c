@@ -65,7 +65,7 @@ test_defaults_are_those_of_the_table(void **state)
 	assert_int_equal(settings->destination_count, 0);
 	assert_int_equal(settings->memory_limit, 1 << 30);
 	assert_int_equal(settings->table_memory_limit, 0);
-	assert_int_equal(settings->each.batch_bytes_max, 1 << 20);
+	assert_int_equal(settings->each.batch_bytes_max, 8 << 20);
 	assert_int_equal(settings->progress_interval_ms, 10000);
 	assert_int_equal(settings->status_interval_ms, 1000);
 	assert_int_equal(settings->each.connect_timeout_ms, 15000);

@@ -14,13 +14,17 @@ pen_postgres_explain_row(const pen_expectation *expected, pen_error *error)
 {
 	const postgres_destination *self = expected->context;
 	const pen_target_statement *statement = expected->subject;
+	char key[200] = "";
 
+	if (error->sqlstate[0] != '\0')
+		pen_postgres_print_key(statement->target, key, sizeof(key));
 	/* What does not fit in this place is about the row, whatever the class of the SQLSTATE says. */
 	if (error->status == PENSTOCK_E_CONFIG && strncmp(error->sqlstate, "42", 2) != 0)
 		error->status = PENSTOCK_E_DATA;
-	pen_error_context(error, "destination %s: %s %s, LSN " LSN_FORMAT, self->base.config->name,
-					  pen_target_operation_name(statement->operation), statement->target->quoted,
-					  LSN_ARGS(expected->lsn));
+	pen_error_context(error, "destination %s: %s %s%s%s%s, LSN " LSN_FORMAT,
+					  self->base.config->name, pen_target_operation_name(statement->operation),
+					  statement->target->quoted, key[0] != '\0' ? " (key " : "", key,
+					  key[0] != '\0' ? ")" : "", LSN_ARGS(expected->lsn));
 }
 
 void
@@ -43,11 +47,17 @@ affected_rows(const PGresult *result)
 static penstock_status
 check_one_row(const pen_expectation *expected, uint64_t affected, pen_error *error)
 {
+	postgres_destination *self = expected->context;
 	const pen_target_statement *statement = expected->subject;
 	char key[200];
 
 	if (affected == 1)
 		return PENSTOCK_OK;
+	if (affected == 0 && self->upserting)
+	{
+		self->counters.conflicts++;
+		return PENSTOCK_OK;
+	}
 	pen_postgres_print_key(statement->target, key, sizeof(key));
 	pen_error_set(error, PENSTOCK_E_DATA,
 				  "%llu rows were affected instead of 1: the destination's rows are not the "
@@ -280,6 +290,9 @@ pen_postgres_send_row(postgres_destination *self, pen_target *target,
 
 	if (statement == NULL)
 		return error->status;
+	/* An insert that inserts nothing is an error, where nothing else can take the row away. */
+	if (operation != PEN_TARGET_INSERT || target->mode == PEN_TARGET_ORDERED)
+		self->to_be_counted = true;
 	if (!statement->guarded)
 		return send_statement(self, statement, check_row, error);
 	if (send_statement(self, statement, check_guarded, error) < 0)
@@ -296,6 +309,8 @@ pen_postgres_apply_row(postgres_destination *self, pen_target *target, const pen
 									 : event->kind == PENSTOCK_UPDATE ? PEN_TARGET_UPDATE
 																	  : PEN_TARGET_DELETE;
 
+	if (operation == PEN_TARGET_INSERT && self->upserting && target->has_key_index)
+		operation = PEN_TARGET_UPSERT;
 	if (pen_postgres_reserve_values(self, event->relation->column_count, error) < 0)
 		return error->status;
 	if (event->kind != PENSTOCK_DELETE)

@@ -102,23 +102,29 @@ resize_tables(pen_batch *batch, size_t capacity)
 	return true;
 }
 
-static pen_batch_table *
-older_version(const pen_batch *batch, const penstock_relation *relation)
+pen_batch_table *
+pen_batch_table_older(const pen_batch *batch, const penstock_relation *relation)
 {
 	for (size_t i = 0; i < batch->table_capacity; i++)
 	{
-		if (batch->tables[i] != NULL && batch->tables[i]->relation->oid == relation->oid)
+		const penstock_relation *other =
+			batch->tables[i] != NULL ? batch->tables[i]->relation : NULL;
+
+		if (other == NULL || other == relation)
+			continue;
+		if (other->oid == relation->oid || (strcmp(other->name, relation->name) == 0 &&
+											strcmp(other->schema, relation->schema) == 0))
 			return batch->tables[i];
 	}
 	return NULL;
 }
 
 pen_batch_table *
-pen_batch_table_get(pen_batch *batch, const penstock_relation *relation, pen_batch_table **older)
+pen_batch_table_get(pen_batch *batch, const penstock_relation *relation, bool *added)
 {
 	pen_batch_table *table = batch->last_table;
 
-	*older = NULL;
+	*added = false;
 	if (table != NULL && table->relation == relation)
 		return table;
 	if (batch->table_count * 2 >= batch->table_capacity &&
@@ -128,7 +134,7 @@ pen_batch_table_get(pen_batch *batch, const penstock_relation *relation, pen_bat
 	table = batch->tables[table_slot(batch, relation)];
 	if (table == NULL)
 	{
-		*older = older_version(batch, relation);
+		*added = true;
 		table = calloc(1, sizeof(*table));
 		if (table == NULL)
 			return NULL;

@@ -101,12 +101,14 @@ extern void pen_batch_init(pen_batch *batch);
 extern void pen_batch_free(pen_batch *batch);
 
 /*
- * The table of a relation, made at first use; NULL without memory. Another version of the same
- * source table that is known already is handed out in *older (else NULL): the caller sends what is
- * gathered and forgets that one before it adds events of the new one.
+ * The table of a relation, made at first use: *added says so. NULL without memory. Whoever adds one
+ * sends what is gathered of the older ones, and forgets them.
  */
 extern pen_batch_table *pen_batch_table_get(pen_batch *batch, const penstock_relation *relation,
-											pen_batch_table **older);
+											bool *added);
+/* Another description of the same source table, or of one that had its name; NULL: there is none. */
+extern pen_batch_table *pen_batch_table_older(const pen_batch *batch,
+											  const penstock_relation *relation);
 /* The batch must be clear. */
 extern void pen_batch_table_forget(pen_batch *batch, pen_batch_table *table);
 

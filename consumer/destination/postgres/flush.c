@@ -44,8 +44,8 @@ deallocate(postgres_destination *self, const pen_target *target, pen_error *erro
 	return PENSTOCK_OK;
 }
 
-/* An older version of a table: what was gathered for it is sent before anything of the new one, and
- * its statements may fit no longer. */
+/* An older version of a table, or one that had its name: what was gathered for it is sent before
+ * anything of the new one, and its statements may fit no longer. */
 static penstock_status
 drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 {
@@ -68,13 +68,18 @@ drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 static pen_batch_table *
 find_table(postgres_destination *self, const penstock_relation *relation, pen_error *error)
 {
+	bool added;
+	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &added);
 	pen_batch_table *older;
-	pen_batch_table *table = pen_batch_table_get(&self->batch, relation, &older);
 
 	if (table == NULL)
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-	else if (older != NULL && drop_table(self, older, error) < 0)
-		return NULL;
+	while (table != NULL && added &&
+		   (older = pen_batch_table_older(&self->batch, relation)) != NULL)
+	{
+		if (drop_table(self, older, error) < 0)
+			return NULL;
+	}
 	return table;
 }
 
@@ -91,18 +96,58 @@ no_target(postgres_destination *self, const penstock_relation *relation, uint64_
 							 LSN_ARGS(lsn));
 }
 
+static pen_target *
+look_up(postgres_destination *self, pen_pipeline *pipeline, PGconn *conn,
+		const penstock_relation *relation, pen_error *error)
+{
+	pen_target *target = pen_target_new(pipeline, conn, relation, self->base.config->allow_triggers,
+										self->serial++, error);
+
+	if (target != NULL && pen_stored_table(pipeline, self->source, target, error) >= 0)
+		return target;
+	pen_target_free(target);
+	return NULL;
+}
+
+/* In a session of its own: what is recorded of a table in a transaction that stays prepared would
+ * be waited for by the next who records it. */
+static pen_target *
+look_up_aside(postgres_destination *self, const penstock_relation *relation, pen_error *error)
+{
+	PGconn *conn = pen_postgres_connect(self->base.config, self->source, error);
+	pen_pipeline *pipeline =
+		conn != NULL
+			? pen_pipeline_new(conn, self->base.config->pipeline_bytes_max, &self->base.interrupted)
+			: NULL;
+	pen_target *target = NULL;
+
+	if (conn != NULL && pipeline == NULL)
+		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
+	if (pipeline != NULL &&
+		pen_pipeline_send(pipeline, "SET lock_timeout = '10s'", 0, NULL, NULL, error) >= 0 &&
+		pen_pipeline_send(pipeline, "BEGIN", 0, NULL, NULL, error) >= 0)
+		target = look_up(self, pipeline, conn, relation, error);
+	if (target != NULL &&
+		(pen_pipeline_send(pipeline, "COMMIT", 0, NULL, NULL, error) < 0 ||
+		 pen_pipeline_sync(pipeline, error) < 0 || pen_pipeline_drain(pipeline, error) < 0))
+	{
+		pen_target_free(target);
+		target = NULL;
+	}
+	pen_pipeline_free(pipeline);
+	PQfinish(conn);
+	return target;
+}
+
 static penstock_status
 look_up_target(postgres_destination *self, pen_batch_table *table, uint64_t lsn, pen_error *error)
 {
-	pen_target *target = pen_target_new(self->pipeline, self->conn, table->relation,
-										self->base.config->allow_triggers, self->serial++, error);
+	pen_target *target = self->prepared.open
+							 ? look_up_aside(self, table->relation, error)
+							 : look_up(self, self->pipeline, self->conn, table->relation, error);
 
-	if (target == NULL || pen_stored_table(self->pipeline, self->source, target, error) < 0)
-	{
-		no_target(self, table->relation, lsn, error);
-		pen_target_free(target);
-		return error->status;
-	}
+	if (target == NULL)
+		return no_target(self, table->relation, lsn, error);
 	table->target = target;
 	self->has_deferrable = self->has_deferrable || target->deferrable;
 	return PENSTOCK_OK;
@@ -146,8 +191,6 @@ gather_truncate(postgres_destination *self, const penstock_event *event, pen_err
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	for (uint32_t i = 0; i < event->relation_count && status >= 0; i++)
 	{
-		if (pen_stored_has(&self->copies, event->relations[i], self->commit_lsn))
-			continue;
 		tables[count] = find_table(self, event->relations[i], error);
 		status = tables[count++] != NULL ? PENSTOCK_OK : error->status;
 	}
@@ -164,8 +207,6 @@ pen_postgres_gather(postgres_destination *self, const penstock_event *event, pen
 	pen_batch *batch = &self->batch;
 	pen_batch_table *table;
 
-	if (event->relation != NULL && pen_stored_has(&self->copies, event->relation, self->commit_lsn))
-		return PENSTOCK_OK;
 	if (pen_batch_is_full(batch, event) &&
 		(pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0))
 		return error->status;
@@ -194,10 +235,11 @@ apply_in_order(postgres_destination *self, const pen_batch_event *event, pen_rea
 	return pen_postgres_apply_row(self, event->table->target, &whole, error);
 }
 
-static penstock_status
-replay(postgres_destination *self, pen_reason reason, pen_error *error)
+penstock_status
+pen_postgres_replay(postgres_destination *self, size_t from, size_t to, pen_reason reason,
+					pen_error *error)
 {
-	for (size_t i = 0; i < self->batch.event_count; i++)
+	for (size_t i = from; i < to; i++)
 	{
 		if (apply_in_order(self, &self->batch.events[i], reason, error) < 0)
 			return error->status;
@@ -293,19 +335,33 @@ apply_sets(postgres_destination *self, pen_error *error)
 	return status;
 }
 
-/* Statements whose Parse was skipped are not there. */
+/* Whether a statement is there whose Parse has not been answered, nobody has read: it may be, and
+ * gets another name. */
 static void
 unprepare(postgres_destination *self)
 {
 	for (size_t i = 0; i < self->batch.table_capacity; i++)
 	{
 		const pen_batch_table *table = self->batch.tables[i];
-		const pen_target *target = table != NULL ? table->target : NULL;
+		pen_target *target = table != NULL ? table->target : NULL;
 
 		for (pen_target_statement *s = target != NULL ? target->statements : NULL; s != NULL;
 			 s = s->next)
+		{
+			if (s->prepared && !s->there)
+				pen_target_statement_rename(s);
 			s->prepared = s->there;
+		}
 	}
+}
+
+penstock_status
+pen_postgres_recover(postgres_destination *self, pen_error *error)
+{
+	if (pen_pipeline_recover(self->pipeline, error) < 0)
+		return error->status;
+	unprepare(self);
+	return PENSTOCK_OK;
 }
 
 /* The sets of a table that failed are not tried again for a while. */
@@ -341,13 +397,31 @@ apply_batch_in_sets(postgres_destination *self, pen_error *error)
 	self->counters.rollbacks++;
 	distrust(self);
 	pen_batch_clear_net(&self->batch);
-	if (pen_pipeline_recover(self->pipeline, error) < 0)
-		return error->status;
-	unprepare(self);
-	if (pen_pipeline_send(self->pipeline, "ROLLBACK TO sets", 0, NULL, NULL, error) < 0 ||
+	if (pen_postgres_recover(self, error) < 0 ||
+		pen_pipeline_send(self->pipeline, "ROLLBACK TO sets", 0, NULL, NULL, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "RELEASE sets", 0, NULL, NULL, error) < 0)
 		return error->status;
-	return replay(self, PEN_REASON_FAILED, error);
+	return pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_FAILED, error);
+}
+
+static penstock_status
+apply_batch(postgres_destination *self, pen_error *error)
+{
+	if (self->careful)
+		return pen_conflict_apply(self, error);
+	if (self->batch.event_count < SETS_FROM)
+		return pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_SMALL, error);
+	return apply_batch_in_sets(self, error);
+}
+
+/* A replay may stop in the middle of what the source checked at once. */
+static penstock_status
+defer_constraints(postgres_destination *self, pen_error *error)
+{
+	if (!self->has_deferrable || self->deferred)
+		return PENSTOCK_OK;
+	self->deferred = true;
+	return pen_pipeline_send(self->pipeline, "SET CONSTRAINTS ALL DEFERRED", 0, NULL, NULL, error);
 }
 
 penstock_status
@@ -355,22 +429,8 @@ pen_postgres_flush_batch(postgres_destination *self, pen_error *error)
 {
 	if (self->batch.event_count == 0)
 		return PENSTOCK_OK;
-	if (look_up_targets(self, error) < 0)
-		return error->status;
-	if (self->has_deferrable && !self->deferred)
-	{
-		/* A replay may stop in the middle of what the source checked at once. */
-		if (pen_pipeline_send(self->pipeline, "SET CONSTRAINTS ALL DEFERRED", 0, NULL, NULL,
-							  error) < 0)
-			return error->status;
-		self->deferred = true;
-	}
-	if (self->batch.event_count < SETS_FROM)
-	{
-		if (replay(self, PEN_REASON_SMALL, error) < 0)
-			return error->status;
-	}
-	else if (apply_batch_in_sets(self, error) < 0)
+	if (look_up_targets(self, error) < 0 || defer_constraints(self, error) < 0 ||
+		apply_batch(self, error) < 0)
 		return error->status;
 	self->counters.batches++;
 	self->batch_number++;

@@ -12,15 +12,19 @@
 
 #include "base/clock.h"
 #include "destination/kinds.h"
+#include "destination/postgres/origin.h"
 #include "destination/postgres/session.h"
 #include "destination/postgres/stored.h"
 #include "event/relation.h"
 #include "pq/pq.h"
 
-#define SYNC_POLL_MS    50
-#define CHUNK_BYTES_MAX ((size_t) 8 * 1024 * 1024)
-#define ROW_BYTES       64                    /* that a change takes besides its values */
-#define IDLE_SEND_BYTES ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
+#define SYNC_POLL_MS     50
+#define WAL_SHORT_HEADER 24  /* of a page of WAL */
+#define WAL_LONG_HEADER  40  /* of the first page of a segment */
+#define PARKED_POLL_MS   200 /* while a table is copied */
+#define CHUNK_BYTES_MAX  ((size_t) 8 * 1024 * 1024)
+#define ROW_BYTES        128                   /* that a change takes besides its values */
+#define IDLE_SEND_BYTES  ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
 
 /* Every statement of ours finds its rows by the key: whatever the statistics are, or before there
  * are any, a nested loop over the key's index is right for a set, and planned once. */
@@ -52,13 +56,15 @@ postgres_create(const pen_destination_config *config, pen_error *error)
 	if (pen_pq_check_conninfo(config->uri, what, error) < 0)
 		return NULL;
 	self = calloc(1, sizeof(*self));
-	if (self == NULL)
+	if (self == NULL || (self->board = pen_board_new()) == NULL)
 	{
+		free(self);
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 		return NULL;
 	}
 	self->base.kind = &pen_destination_postgres;
 	self->base.config = config;
+	self->policy = config->on_conflict;
 	pen_batch_init(&self->batch);
 	return &self->base;
 }
@@ -80,6 +86,7 @@ postgres_close(pen_destination *destination)
 {
 	postgres_destination *self = self_of(destination);
 
+	pen_parked_close(self);
 	log_counters(self);
 	pen_postgres_forget_targets(self);
 	pen_sets_free(&self->sets);
@@ -88,8 +95,8 @@ postgres_close(pen_destination *destination)
 	PQfinish(self->conn);
 	self->conn = NULL;
 	pen_row_free(&self->row);
-	pen_stored_copies_reset(&self->copies);
 	self->in_transaction = false;
+	self->prepared = (pen_prepared){0};
 	self->has_deferrable = false;
 	self->commit_count = 0;
 	self->batch_bytes = 0;
@@ -102,6 +109,7 @@ postgres_destroy(pen_destination *destination)
 	postgres_destination *self = self_of(destination);
 
 	postgres_close(destination);
+	pen_board_free(self->board);
 	pen_relation_unref(self->missing);
 	free(self->new_values);
 	free(self->old_values);
@@ -194,6 +202,24 @@ pen_postgres_connect(const pen_destination_config *config, const pen_source_iden
 }
 
 static penstock_status
+read_wal_layout(postgres_destination *self, pen_error *error)
+{
+	PGresult *result = pen_pq_query(self->conn,
+									"SELECT setting FROM pg_catalog.pg_settings WHERE name IN "
+									"('wal_block_size', 'wal_segment_size') ORDER BY name",
+									0, NULL, error);
+
+	if (result == NULL)
+		return error->status;
+	self->wal_block_size = strtoull(PQgetvalue(result, 0, 0), NULL, 10);
+	self->wal_segment_size = strtoull(PQgetvalue(result, 1, 0), NULL, 10);
+	PQclear(result);
+	return self->wal_block_size > 0 && self->wal_segment_size > 0
+			   ? PENSTOCK_OK
+			   : pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL layout");
+}
+
+static penstock_status
 open_progress(postgres_destination *self, const pen_source_identity *source, pen_position *position,
 			  pen_error *error)
 {
@@ -204,13 +230,32 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 	if (pen_pq_execute(self->conn, "SET lock_timeout = '10s'", error) < 0 ||
 		pen_pq_execute(self->conn, "SET synchronous_commit = local", error) < 0 ||
 		pen_stored_prepare(self->conn, error) < 0 ||
+		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
-		pen_stored_load_copies(self->conn, source, lsn, &self->copies, error) < 0 ||
+		pen_stored_prepare_advance(self->conn, error) < 0 ||
 		pen_pq_execute(self->conn, "SET synchronous_commit = off", error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
 	self->stored_lsn = self->applied_lsn = self->durable_lsn = self->gathered_lsn = lsn;
+	if (pen_parked_open(self, error) < 0)
+		return error->status;
 	*position = (pen_position){.applied_lsn = lsn, .durable_lsn = lsn};
+	return PENSTOCK_OK;
+}
+
+/* Without one, work goes on. */
+static penstock_status
+take_origin(postgres_destination *self, const pen_source_identity *source, pen_error *error)
+{
+	bool permitted;
+
+	if (pen_origin_take(self->conn, source->slot, &permitted, error) < 0)
+		return error->status;
+	if (!permitted && !self->origin_told)
+		pen_log_write(self->base.config->log, PENSTOCK_LOG_INFO, self->base.config->name, "%s",
+					  error->text);
+	self->origin_told = true;
+	pen_error_clear(error);
 	return PENSTOCK_OK;
 }
 
@@ -225,7 +270,8 @@ postgres_open(pen_destination *destination, const pen_source_identity *source,
 		return self->conn == NULL
 				   ? error->status
 				   : pen_error_context(error, "destination %s", self->base.config->name);
-	if (open_progress(self, source, position, error) < 0)
+	if (read_wal_layout(self, error) < 0 || open_progress(self, source, position, error) < 0 ||
+		take_origin(self, source, error) < 0)
 		return pen_error_context(error, "destination %s", self->base.config->name);
 	return PENSTOCK_OK;
 }
@@ -273,6 +319,21 @@ check_commit(const pen_expectation *expected, const PGresult *result, pen_error 
 	return PENSTOCK_OK;
 }
 
+/*
+ * The end of what is written, for a position at which the next record would begin: behind a page's
+ * header, which is not written before that record, the end is that of the page before. A segment's
+ * first page has the longer header.
+ */
+static uint64_t
+end_of_wal(const postgres_destination *self, uint64_t insert_lsn)
+{
+	if (insert_lsn % self->wal_segment_size == WAL_LONG_HEADER)
+		return insert_lsn - WAL_LONG_HEADER;
+	if (insert_lsn % self->wal_block_size == WAL_SHORT_HEADER)
+		return insert_lsn - WAL_SHORT_HEADER;
+	return insert_lsn;
+}
+
 /* insert and flush position, read after the commit of expected->lsn (0: only to look). */
 static penstock_status
 check_wal(const pen_expectation *expected, const PGresult *result, pen_error *error)
@@ -285,6 +346,7 @@ check_wal(const pen_expectation *expected, const PGresult *result, pen_error *er
 	if (PQntuples(result) != 1 || !pen_pq_parse_lsn(PQgetvalue(result, 0, 0), &inserted) ||
 		!pen_pq_parse_lsn(PQgetvalue(result, 0, 1), &flushed))
 		return pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL position");
+	inserted = end_of_wal(self, inserted);
 	if (expected->lsn != 0 && self->commit_count == COMMITS_MAX)
 		self->commits[(last + COMMITS_MAX - 1) % COMMITS_MAX] =
 			(pending_commit){expected->lsn, inserted};
@@ -308,6 +370,7 @@ pen_postgres_begin(postgres_destination *self, pen_error *error)
 	if (pen_pipeline_send(self->pipeline, "BEGIN", 0, NULL, NULL, error) < 0)
 		return error->status;
 	self->in_transaction = true;
+	self->to_be_counted = false;
 	self->deferred = false;
 	return PENSTOCK_OK;
 }
@@ -327,17 +390,22 @@ send_gathered(postgres_destination *self, pen_error *error)
 											   : pen_postgres_flush_batch(self, error);
 }
 
-/* Send progress up to lsn and COMMIT; do not wait for that. But for all before it: a row that is not
- * there is no error to the server, which would commit the others. */
+/*
+ * Send progress up to lsn and COMMIT; do not wait for that. But for all before it, where a row that
+ * is not there would be no error to the server, which would commit the others. durable: the server is to flush
+ * at once, this and all before it, instead of when its WAL writer comes by.
+ */
 static penstock_status
-commit(postgres_destination *self, uint64_t lsn, pen_error *error)
+commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 {
 	pen_expectation committed = {.check = check_commit, .context = self, .lsn = lsn};
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
 	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
-		(self->in_transaction && pen_pipeline_drain(self->pipeline, error) < 0) ||
+		(self->to_be_counted && pen_pipeline_drain(self->pipeline, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 ||
+		(durable && pen_pipeline_send(self->pipeline, "SET LOCAL synchronous_commit = local", 0,
+									  NULL, NULL, error) < 0) ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
 		pen_pipeline_send(self->pipeline, "COMMIT", 0, NULL, &committed, error) < 0 ||
 		pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
@@ -345,6 +413,7 @@ commit(postgres_destination *self, uint64_t lsn, pen_error *error)
 		return error->status;
 	self->stored_lsn = self->gathered_lsn = lsn;
 	self->in_transaction = false;
+	self->to_be_counted = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	self->counters.transactions++;
@@ -381,6 +450,8 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 		self->stored_lsn = self->applied_lsn = self->durable_lsn = start_lsn;
 	}
 	self->gathered_lsn = self->stored_lsn;
+	self->in_source = false;
+	self->prepared.open = false;
 	self->batch_bytes = 0;
 	self->batch_rows = 0;
 	report(self, position);
@@ -413,17 +484,85 @@ gather(postgres_destination *self, const penstock_event *event, pen_error *error
 	return send_gathered(self, error);
 }
 
+/* Between two source transactions: tables under copy, in a destination transaction of their own. */
+static penstock_status
+look_at_parked(postgres_destination *self, pen_error *error)
+{
+	if (!pen_parked_due(self))
+		return PENSTOCK_OK;
+	if ((is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0) ||
+		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0 ||
+		commit(self, self->gathered_lsn, false, error) < 0)
+		return error->status;
+	return pen_parked_settle(self, error);
+}
+
 static penstock_status
 finish_transaction(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
 	const pen_destination_config *config = self->base.config;
 
 	self->gathered_lsn = event->transaction->end_lsn;
+	self->in_source = false;
+	if (self->careful && is_gathering(self))
+		return commit(self, self->gathered_lsn, false, error) < 0
+				   ? error->status
+				   : pen_pipeline_drain(self->pipeline, error);
+	if (pen_parked_due(self))
+		return look_at_parked(self, error);
 	if (!is_gathering(self) ||
 		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
 		 pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
-	return commit(self, self->gathered_lsn, error);
+	return commit(self, self->gathered_lsn, false, error);
+}
+
+/* Everything before it is committed: a prepared transaction stands alone. */
+static penstock_status
+begin_source(postgres_destination *self, const penstock_transaction *transaction, pen_error *error)
+{
+	self->transaction = *transaction;
+	self->transaction.gid = NULL; /* borrowed */
+	self->commit_lsn = transaction->commit_lsn;
+	self->careful = self->commit_lsn <= self->careful_until;
+	self->in_source = true;
+	if (transaction->gid == NULL)
+		return PENSTOCK_OK;
+	if (is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0)
+		return error->status;
+	return pen_prepared_begin(self, transaction, error);
+}
+
+static penstock_status
+finish_prepared(postgres_destination *self, const penstock_transaction *transaction,
+				pen_error *error)
+{
+	self->in_source = false;
+	if (pen_prepared_finish(self, error) < 0)
+		return error->status;
+	return commit(self, transaction->end_lsn, false, error);
+}
+
+static penstock_status
+end_prepared(postgres_destination *self, const penstock_event *event, pen_error *error)
+{
+	if (is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0)
+		return error->status;
+	self->commit_lsn = event->transaction->commit_lsn;
+	if (pen_prepared_end(self, event->transaction, event->kind == PENSTOCK_COMMIT_PREPARED, error) <
+		0)
+		return error->status;
+	return commit(self, event->transaction->end_lsn, false, error);
+}
+
+/* A row was rejected: what was gathered with it comes again, and then each transaction alone, so
+ * that only the one with this row is stopped, or is dealt with as the policy says. */
+static penstock_status
+look_at(postgres_destination *self, penstock_status status)
+{
+	if (status == PENSTOCK_E_DATA && self->careful_until < self->transaction.commit_lsn)
+		self->careful_until = self->transaction.commit_lsn;
+	return status;
 }
 
 static penstock_status
@@ -436,25 +575,28 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 	switch (event->kind)
 	{
 		case PENSTOCK_BEGIN:
-			self->commit_lsn = event->transaction->commit_lsn;
+			status = begin_source(self, event->transaction, error);
 			break;
 		case PENSTOCK_INSERT:
 		case PENSTOCK_UPDATE:
 		case PENSTOCK_DELETE:
 		case PENSTOCK_TRUNCATE:
-			status = gather(self, event, error);
+			if (!self->prepared.open || !self->prepared.there)
+				status = pen_parked_filter(self, event, gather, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
 			break;
 		case PENSTOCK_PREPARE:
+			status = finish_prepared(self, event->transaction, error);
+			break;
 		case PENSTOCK_COMMIT_PREPARED:
 		case PENSTOCK_ROLLBACK_PREPARED:
-			status = pen_error_set(error, PENSTOCK_E_BUG, "a prepared transaction was not refused");
+			status = end_prepared(self, event, error);
 			break;
 	}
 	report(self, position);
-	return status;
+	return look_at(self, status);
 }
 
 static penstock_status
@@ -464,11 +606,11 @@ postgres_flush(pen_destination *destination, pen_position *position, pen_error *
 	penstock_status status = PENSTOCK_OK;
 
 	if (is_gathering(self))
-		status = commit(self, self->gathered_lsn, error);
+		status = commit(self, self->gathered_lsn, false, error);
 	if (status >= 0 && self->pipeline != NULL)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
-	return status;
+	return look_at(self, status);
 }
 
 static penstock_status
@@ -479,7 +621,7 @@ postgres_advance(pen_destination *destination, uint64_t lsn, pen_position *posit
 	penstock_status status = PENSTOCK_OK;
 
 	if (lsn > self->stored_lsn)
-		status = commit(self, lsn, error);
+		status = commit(self, lsn, true, error);
 	if (status >= 0)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
@@ -509,6 +651,8 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	pen_expectation wal = {.check = check_wal, .context = self};
 	penstock_status status;
 
+	if (!self->in_source && look_at_parked(self, error) < 0)
+		return error->status;
 	if (self->commit_count > 0 && !is_gathering(self) &&
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
@@ -518,10 +662,12 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 			pen_pipeline_drain(self->pipeline, error) < 0)
 			return error->status;
 	}
-	*poll_ms = self->commit_count > 0 ? SYNC_POLL_MS : -1;
+	*poll_ms = self->commit_count > 0    ? SYNC_POLL_MS
+			   : pen_parked_active(self) ? PARKED_POLL_MS
+										 : -1;
 	status = send_while_idle(self, poll_ms, error);
 	report(self, position);
-	return status;
+	return look_at(self, status);
 }
 
 /* Is what was missing there now? A session of its own, which changes nothing. */
@@ -550,6 +696,7 @@ postgres_probe(pen_destination *destination, const pen_source_identity *source, 
 const pen_destination_kind pen_destination_postgres = {
 	.scheme = "postgresql",
 	.keeps_position = true,
+	.prepares = true,
 	.create = postgres_create,
 	.destroy = postgres_destroy,
 	.open = postgres_open,

@@ -6,12 +6,15 @@
 
 #include "destination/destination.h"
 #include "destination/postgres/batch.h"
+#include "destination/postgres/board.h"
+#include "destination/postgres/conflict.h"
 #include "destination/postgres/counters.h"
+#include "destination/postgres/parked.h"
 #include "destination/postgres/pipeline.h"
+#include "destination/postgres/prepared.h"
 #include "destination/postgres/row.h"
 #include "destination/postgres/sets.h"
 #include "destination/postgres/statement.h"
-#include "destination/postgres/stored.h"
 #include "event/lsn.h"
 
 #define COMMITS_MAX 4096 /* committed and not yet known to be flushed */
@@ -35,13 +38,16 @@ typedef struct postgres_destination
 	uint64_t stored_lsn;
 	uint64_t applied_lsn;
 	uint64_t durable_lsn;
-	uint64_t gathered_lsn;    /* end of the last source transaction in the open one */
-	uint64_t commit_lsn;      /* of the source transaction that is being applied */
-	pen_stored_copies copies; /* tables that are ahead of stored_lsn */
-	bool in_transaction;      /* a BEGIN was sent */
-	bool has_deferrable;      /* a table with a deferrable constraint was seen */
-	bool deferred;            /* in the open transaction they are checked at its end */
-	size_t batch_bytes;       /* in the open transaction, gathered or sent */
+	uint64_t gathered_lsn; /* end of the last source transaction in the open one */
+	uint64_t commit_lsn;   /* of the source transaction that is being applied */
+	bool in_source;        /* between BEGIN and COMMIT of a source transaction */
+	pen_parked *parked;    /* tables under copy; NULL: not open */
+	pen_board *board;      /* what is told of these; from creation on */
+	bool in_transaction;   /* a BEGIN was sent */
+	bool has_deferrable;   /* a table with a deferrable constraint was seen */
+	bool deferred;         /* in the open transaction they are checked at its end */
+	bool to_be_counted;    /* a statement in it does not fail where it finds no row */
+	size_t batch_bytes;    /* in the open transaction, gathered or sent */
 	size_t batch_rows;
 	int64_t began_ms; /* when the open destination transaction did */
 
@@ -55,6 +61,8 @@ typedef struct postgres_destination
 	pending_commit commits[COMMITS_MAX]; /* first..first+count: a ring */
 	size_t first_commit;
 	size_t commit_count;
+	uint64_t wal_block_size;
+	uint64_t wal_segment_size;
 	int64_t asked_ms; /* when we last looked how far it is flushed */
 
 	pen_row row;
@@ -62,6 +70,14 @@ typedef struct postgres_destination
 	pen_value *old_values;
 	uint8_t *left_out;
 	int value_capacity;
+	pen_prepared prepared; /* the one that is open, or was last */
+	pen_conflict_policy policy;
+	penstock_transaction transaction; /* the newest that has begun */
+	uint64_t careful_until; /* commits up to here: each source transaction by itself, in order */
+	bool careful;           /* in such a one */
+	bool upserting;         /* rows go over those that are there, or are missing */
+	bool origin_told;
+
 	uint64_t moved; /* rows that the UPDATE before a MOVE found */
 } postgres_destination;
 
@@ -87,6 +103,13 @@ extern penstock_status pen_postgres_gather(postgres_destination *self, const pen
  * with self->missing set for probe.
  */
 extern penstock_status pen_postgres_flush_batch(postgres_destination *self, pen_error *error);
+
+/* Send the events from..to of what is gathered in order, for this reason. */
+extern penstock_status pen_postgres_replay(postgres_destination *self, size_t from, size_t to,
+										   pen_reason reason, pen_error *error);
+
+/* After an error of a statement: take up sending again, beginning with a rollback to a savepoint. */
+extern penstock_status pen_postgres_recover(postgres_destination *self, pen_error *error);
 
 /* Forget all targets: what was recorded of them has been rolled back, or the session ends. What is
  * gathered goes with them. */

@@ -12,10 +12,10 @@ const char *
 pen_target_operation_name(pen_target_operation operation)
 {
 	static const char *const names[] = {
-		[PEN_TARGET_INSERT] = "INSERT into",     [PEN_TARGET_UPDATE] = "UPDATE of",
-		[PEN_TARGET_DELETE] = "DELETE from",     [PEN_TARGET_MOVE] = "UPDATE of",
-		[PEN_TARGET_SET_INSERT] = "INSERT into", [PEN_TARGET_SET_UPDATE] = "UPDATE of",
-		[PEN_TARGET_SET_DELETE] = "DELETE from",
+		[PEN_TARGET_INSERT] = "INSERT into",   [PEN_TARGET_UPDATE] = "UPDATE of",
+		[PEN_TARGET_DELETE] = "DELETE from",   [PEN_TARGET_UPSERT] = "INSERT into",
+		[PEN_TARGET_MOVE] = "UPDATE of",       [PEN_TARGET_SET_INSERT] = "INSERT into",
+		[PEN_TARGET_SET_UPDATE] = "UPDATE of", [PEN_TARGET_SET_DELETE] = "DELETE from",
 	};
 
 	return names[operation];
@@ -131,6 +131,44 @@ write_insert(FILE *out, pen_target *target, pen_target_statement *statement)
 	for (int i = 1; i <= statement->new_count; i++)
 		fprintf(out, "%s$%d", i > 1 ? ", " : "", i);
 	fputc(')', out);
+}
+
+static bool
+is_key(const penstock_relation *relation, int column)
+{
+	for (int k = 0; k < relation->key_count; k++)
+	{
+		if (relation->key_columns[k] == column)
+			return true;
+	}
+	return false;
+}
+
+/* An INSERT over the row that is there. */
+static void
+write_upsert(FILE *out, pen_target *target, pen_target_statement *statement)
+{
+	const penstock_relation *relation = target->relation;
+	const char *join = " DO UPDATE SET ";
+	bool set = false;
+
+	write_insert(out, target, statement);
+	for (int k = 0; k < relation->key_count; k++)
+		fprintf(out, "%s%s", k > 0 ? ", " : " ON CONFLICT (",
+				target->columns[relation->key_columns[k]].quoted);
+	fputc(')', out);
+	for (int i = 0; i < relation->column_count; i++)
+	{
+		const pen_target_column *column = &target->columns[i];
+
+		if (column->skip || column->identity_always || is_key(relation, i))
+			continue;
+		fprintf(out, "%s%s = excluded.%s", join, column->quoted, column->quoted);
+		join = ", ";
+		set = true;
+	}
+	if (!set)
+		fputs(" DO NOTHING", out);
 }
 
 /* Nothing to set: still look that the row is there. */
@@ -420,6 +458,9 @@ write_statement(FILE *out, pen_target *target, pen_target_statement *statement,
 			fprintf(out, "DELETE FROM %s%s WHERE ", pen_target_only(target), target->quoted);
 			write_where(out, target, statement);
 			break;
+		case PEN_TARGET_UPSERT:
+			write_upsert(out, target, statement);
+			break;
 		case PEN_TARGET_MOVE:
 			write_move(out, target, statement, left_out);
 			break;
@@ -457,6 +498,13 @@ pen_target_statements_free(pen_target_statement *statement)
 	}
 }
 
+void
+pen_target_statement_rename(pen_target_statement *statement)
+{
+	snprintf(statement->name, sizeof(statement->name), "p%u_%u", statement->target->serial,
+			 statement->target->statement_count++);
+}
+
 static pen_target_statement *
 new_statement(pen_target *target, pen_target_operation operation, const uint8_t *left_out,
 			  size_t mask_bytes)
@@ -470,8 +518,7 @@ new_statement(pen_target *target, pen_target_operation operation, const uint8_t 
 		return NULL;
 	statement->target = target;
 	statement->operation = operation;
-	snprintf(statement->name, sizeof(statement->name), "p%u_%u", target->serial,
-			 target->statement_count++);
+	pen_target_statement_rename(statement);
 	statement->new_columns = calloc(columns, sizeof(int));
 	statement->where_columns = calloc(columns, sizeof(int));
 	statement->left_out = calloc(1, mask_bytes);

@@ -10,6 +10,7 @@ typedef enum pen_target_operation
 	PEN_TARGET_INSERT,
 	PEN_TARGET_UPDATE,
 	PEN_TARGET_DELETE,
+	PEN_TARGET_UPSERT,
 	PEN_TARGET_MOVE, /* what an UPDATE of a GENERATED ALWAYS column cannot do */
 	PEN_TARGET_SET_INSERT,
 	PEN_TARGET_SET_UPDATE,
@@ -35,6 +36,9 @@ typedef struct pen_target_statement
 	bool prepared; /* was sent */
 	bool there;    /* and has been answered */
 } pen_target_statement;
+
+/* Give it a name that no statement of the session has had. */
+extern void pen_target_statement_rename(pen_target_statement *statement);
 
 /*
  * The statement for an operation, made at first use. left_out (updates only): a bit for each column

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pq/pq.h"
+#include "route/amendments.h"
 #include "types.h"
 
 #define SCHEMA_VERSION 2
@@ -15,6 +16,7 @@
 /* What version 1 had, then what each later one added: the same statements create and migrate. */
 static const char *const create_sql =
 	"BEGIN;"
+	"SET LOCAL client_min_messages = warning;" /* of what is there already */
 	"SELECT pg_advisory_xact_lock(7310593858021290353);"
 	"CREATE SCHEMA IF NOT EXISTS penstock;"
 	"CREATE TABLE IF NOT EXISTS penstock.meta (version integer NOT NULL);"
@@ -145,18 +147,36 @@ check_timeline(const pen_source_identity *source, uint32_t recorded, uint64_t ls
 		recorded, source->timeline, source->slot);
 }
 
+/* Was it recorded when only the first *applied tables had been added and removed? */
+static bool
+is_behind(const pen_source_identity *source, const char *recorded, size_t *applied)
+{
+	for (*applied = 0; source->amendments != NULL && *applied < source->amendments->count;
+		 ++*applied)
+	{
+		char fingerprint[17];
+
+		pen_amendments_fingerprint(source->amendments, *applied, source->plain_fingerprint,
+								   fingerprint);
+		if (strcmp(fingerprint, recorded) == 0)
+			return true;
+	}
+	return false;
+}
+
 static penstock_status
 check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, pen_error *error)
 {
 	const char *system = PQgetvalue(row, 0, 1);
 	const char *database = PQgetvalue(row, 0, 2);
 	const char *fingerprint = PQgetvalue(row, 0, 4);
+	size_t applied;
 
 	if (strcmp(system, source->system_identifier) != 0)
 		return refuse(error, source, "system", system, source->system_identifier);
 	if (strcmp(database, source->database) != 0)
 		return refuse(error, source, "database", database, source->database);
-	if (strcmp(fingerprint, source->fingerprint) != 0)
+	if (strcmp(fingerprint, source->fingerprint) != 0 && !is_behind(source, fingerprint, &applied))
 		return pen_error_set(
 			error, PENSTOCK_E_REFUSED,
 			"the list of tables has changed, or --origin, since slot \"%s\" was last read for this "
@@ -165,6 +185,60 @@ check_row(const pen_source_identity *source, const PGresult *row, uint64_t lsn, 
 			"fingerprint = '%s' WHERE slot = '%s'",
 			source->slot, source->fingerprint, source->slot);
 	return check_timeline(source, (uint32_t) strtoul(PQgetvalue(row, 0, 3), NULL, 10), lsn, error);
+}
+
+static penstock_status
+execute(PGconn *conn, const char *sql, int count, const char *const *params, pen_error *error)
+{
+	PGresult *result = pen_pq_query(conn, sql, count, params, error);
+
+	PQclear(result);
+	return result != NULL ? PENSTOCK_OK : error->status;
+}
+
+/* A table that was added is to be copied; what was recorded of one that was removed goes. */
+static penstock_status
+amend_table(PGconn *conn, const pen_source_identity *source, const pen_amendment *entry,
+			pen_error *error)
+{
+	const char *params[] = {source->slot, entry->schema, entry->table};
+
+	return execute(conn,
+				   entry->added
+					   ? "INSERT INTO penstock.tables (slot, schema_name, table_name, source_oid, "
+						 "columns, state) VALUES ($1, $2, $3, 0, '', 'resync') ON CONFLICT (slot, "
+						 "schema_name, table_name) DO UPDATE SET state = 'resync', lsn = NULL"
+					   : "DELETE FROM penstock.tables WHERE slot = $1 AND schema_name = $2 AND "
+						 "table_name = $3",
+				   3, params, error);
+}
+
+/* Bring it up to the list: all that it is behind, with the fingerprint, or nothing. */
+static penstock_status
+amend(PGconn *conn, const pen_source_identity *source, const char *recorded, pen_error *error)
+{
+	const char *params[] = {source->slot, source->fingerprint, recorded};
+	penstock_status status = PENSTOCK_OK;
+	pen_error ignored;
+	size_t i;
+
+	if (strcmp(recorded, source->fingerprint) == 0 || !is_behind(source, recorded, &i))
+		return PENSTOCK_OK;
+	if (pen_pq_execute(conn, "BEGIN", error) < 0)
+		return error->status;
+	/* 1/0: somebody else has done it. */
+	status = execute(conn,
+					 "WITH moved AS (UPDATE penstock.progress SET fingerprint = $2 WHERE slot = $1 "
+					 "AND fingerprint = $3 RETURNING 1) SELECT 1 / count(*) FROM moved",
+					 3, params, error);
+	for (; status >= 0 && i < source->amendments->count; i++)
+		status = amend_table(conn, source, &source->amendments->entries[i], error);
+	if (status >= 0)
+		status = pen_pq_execute(conn, "COMMIT", error);
+	if (status >= 0)
+		return PENSTOCK_OK;
+	(void) pen_pq_execute(conn, "ROLLBACK", &ignored);
+	return pen_error_context(error, "could not record which tables were added and removed");
 }
 
 penstock_status
@@ -188,6 +262,8 @@ pen_stored_load(PGconn *conn, const pen_source_identity *source, uint64_t *lsn, 
 			status = pen_error_set(error, PENSTOCK_E_BUG, "unreadable LSN in penstock.progress");
 		else
 			status = check_row(source, result, *lsn, error);
+		if (status >= 0)
+			status = amend(conn, source, PQgetvalue(result, 0, 4), error);
 	}
 	PQclear(result);
 	return status;
@@ -220,11 +296,50 @@ pen_stored_begin(PGconn *conn, const pen_source_identity *source, uint64_t lsn, 
 	return PENSTOCK_OK;
 }
 
+penstock_status
+pen_stored_forget(PGconn *conn, const pen_source_identity *source, uint64_t lsn, pen_error *error)
+{
+	char position[20];
+	const char *params[] = {source->slot, position};
+	PGresult *result;
+	bool found;
+
+	pen_pq_format_lsn(lsn, position);
+	result = pen_pq_query(conn,
+						  "WITH tables AS (DELETE FROM penstock.tables WHERE slot = $1) "
+						  "DELETE FROM penstock.progress WHERE slot = $1 AND lsn = $2",
+						  2, params, error);
+	if (result == NULL)
+		return pen_error_context(error, "could not forget progress");
+	found = strcmp(PQcmdTuples(result), "1") == 0;
+	PQclear(result);
+	return found ? PENSTOCK_OK
+				 : pen_error_set(error, PENSTOCK_E_RETRY,
+								 "progress was moved by another session while it was looked at");
+}
+
+#define ADVANCE_STATEMENT "penstock_advance"
+
 /* 1/0 where no row matched: the transaction fails even if nobody reads this answer. */
 static const char *const advance_sql =
 	"WITH moved AS (UPDATE penstock.progress SET lsn = $3, timeline = $4, updated_at = "
 	"pg_catalog.clock_timestamp() WHERE slot = $1 AND lsn = $2 RETURNING 1) "
 	"SELECT 1 / pg_catalog.count(*) FROM moved";
+
+penstock_status
+pen_stored_prepare_advance(PGconn *conn, pen_error *error)
+{
+	PGresult *result = PQprepare(conn, ADVANCE_STATEMENT, advance_sql, 0, NULL);
+	penstock_status status = PENSTOCK_OK;
+
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+	{
+		status = pen_pq_error(error, conn, result);
+		pen_error_context(error, "could not prepare to move progress");
+	}
+	PQclear(result);
+	return status;
+}
 
 static void
 explain_advance(const pen_expectation *expected, pen_error *error)
@@ -248,11 +363,16 @@ pen_stored_advance(pen_pipeline *pipeline, const pen_source_identity *source, ui
 	char new_position[20];
 	char timeline[16];
 	const char *params[] = {source->slot, old_position, new_position, timeline};
+	const int formats[] = {0, 0, 0, 0};
+	int lengths[4];
 
 	pen_pq_format_lsn(old_lsn, old_position);
 	pen_pq_format_lsn(new_lsn, new_position);
 	snprintf(timeline, sizeof(timeline), "%u", source->timeline);
-	return pen_pipeline_send(pipeline, advance_sql, 4, params, &expected, error);
+	for (int i = 0; i < 4; i++)
+		lengths[i] = (int) strlen(params[i]);
+	return pen_pipeline_send_prepared(pipeline, ADVANCE_STATEMENT, 4, params, lengths, formats,
+									  &expected, error);
 }
 
 /* ---- tables ---- */
@@ -382,8 +502,8 @@ pen_stored_table(pen_pipeline *pipeline, const pen_source_identity *source,
 /* ---- tables under copy ---- */
 
 /* By pen_copy_state. */
-static const char *const state_names[] = {"",          "creating", "copying",
-										  "appending", "copied",   "ready"};
+static const char *const state_names[] = {"",       "creating", "copying", "appending",
+										  "copied", "resync",   "ready"};
 
 static pen_copy_state
 state_of(const char *name)
@@ -451,6 +571,32 @@ pen_stored_complete(PGconn *conn, const pen_source_identity *source,
 }
 
 penstock_status
+pen_stored_recopy(pen_pipeline *pipeline, const pen_source_identity *source, const char *schema,
+				  const char *table, pen_error *error)
+{
+	const char *params[] = {source->slot, schema, table};
+
+	return pen_pipeline_send(pipeline,
+							 "INSERT INTO penstock.tables (slot, schema_name, table_name, "
+							 "source_oid, columns, state) VALUES ($1, $2, $3, 0, '', 'resync') ON "
+							 "CONFLICT (slot, schema_name, table_name) DO UPDATE SET state = "
+							 "'resync', lsn = NULL",
+							 3, params, NULL, error);
+}
+
+penstock_status
+pen_stored_ready(pen_pipeline *pipeline, const pen_source_identity *source, const char *schema,
+				 const char *table, pen_error *error)
+{
+	const char *params[] = {source->slot, schema, table};
+
+	return pen_pipeline_send(pipeline,
+							 "UPDATE penstock.tables SET state = 'ready' WHERE slot = $1 AND "
+							 "schema_name = $2 AND table_name = $3",
+							 3, params, NULL, error);
+}
+
+penstock_status
 pen_stored_unready(PGconn *conn, const pen_source_identity *source, pen_copy_recall each,
 				   pen_copy_place *place, pen_error *error)
 {
@@ -487,16 +633,12 @@ read_copy(pen_stored_copies *copies, const PGresult *result, int row, pen_error 
 {
 	struct pen_stored_copy *copy = &copies->copies[copies->count];
 
-	if (strcmp(PQgetvalue(result, row, 2), "ready") != 0)
-		return pen_error_set(error, PENSTOCK_E_REFUSED,
-							 "the copy of table %s.%s is not complete; run with --copy",
-							 PQgetvalue(result, row, 0), PQgetvalue(result, row, 1));
 	copies->count++;
 	copy->schema = strdup(PQgetvalue(result, row, 0));
 	copy->name = strdup(PQgetvalue(result, row, 1));
 	if (copy->schema == NULL || copy->name == NULL)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-	if (!pen_pq_parse_lsn(PQgetvalue(result, row, 3), &copy->lsn))
+	if (!pen_pq_parse_lsn(PQgetvalue(result, row, 2), &copy->lsn))
 		return pen_error_set(error, PENSTOCK_E_BUG, "unreadable LSN in penstock.tables");
 	if (copy->lsn > copies->max_lsn)
 		copies->max_lsn = copy->lsn;
@@ -515,8 +657,8 @@ pen_stored_load_copies(PGconn *conn, const pen_source_identity *source, uint64_t
 	pen_stored_copies_reset(copies);
 	pen_pq_format_lsn(lsn, position);
 	result = pen_pq_query(conn,
-						  "SELECT schema_name, table_name, state, lsn FROM penstock.tables "
-						  "WHERE slot = $1 AND (state <> 'ready' OR lsn > $2)",
+						  "SELECT schema_name, table_name, lsn FROM penstock.tables "
+						  "WHERE slot = $1 AND state = 'ready' AND lsn > $2",
 						  2, params, error);
 	if (result == NULL)
 		return pen_error_context(error, "could not read penstock.tables");

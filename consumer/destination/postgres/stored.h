@@ -22,6 +22,14 @@ extern penstock_status pen_stored_load(PGconn *conn, const pen_source_identity *
 extern penstock_status pen_stored_begin(PGconn *conn, const pen_source_identity *source,
 										uint64_t lsn, pen_error *error);
 
+/* In the open transaction: forget progress that stands at lsn, and what is recorded of tables, so
+ * that it can begin anew. E_RETRY: somebody has moved it. */
+extern penstock_status pen_stored_forget(PGconn *conn, const pen_source_identity *source,
+										 uint64_t lsn, pen_error *error);
+
+/* Once in a session, before the first pen_stored_advance. Plain connection, no pipeline. */
+extern penstock_status pen_stored_prepare_advance(PGconn *conn, pen_error *error);
+
 /*
  * Part of a transaction: move progress from old_lsn to new_lsn. It fails, and the transaction with
  * it, when somebody else has moved it: a COMMIT that was sent blindly cannot do harm.
@@ -48,6 +56,12 @@ extern penstock_status pen_stored_mark(PGconn *conn, const pen_source_identity *
 extern penstock_status pen_stored_complete(PGconn *conn, const pen_source_identity *source,
 										   const penstock_relation *relation, pen_error *error);
 
+/* Part of a transaction: a table is to be copied beside the stream; it is ready. */
+extern penstock_status pen_stored_recopy(pen_pipeline *pipeline, const pen_source_identity *source,
+										 const char *schema, const char *table, pen_error *error);
+extern penstock_status pen_stored_ready(pen_pipeline *pipeline, const pen_source_identity *source,
+										const char *schema, const char *table, pen_error *error);
+
 /* Call each for the tables of the slot that are not ready. */
 extern penstock_status pen_stored_unready(PGconn *conn, const pen_source_identity *source,
 										  pen_copy_recall each, pen_copy_place *place,
@@ -61,7 +75,7 @@ typedef struct pen_stored_copies
 	uint64_t max_lsn; /* a transaction that committed there or later is new to every table */
 } pen_stored_copies;
 
-/* Read them; lsn is the position. E_REFUSED where a table's copy is not complete. */
+/* Read them; lsn is the position. */
 extern penstock_status pen_stored_load_copies(PGconn *conn, const pen_source_identity *source,
 											  uint64_t lsn, pen_stored_copies *copies,
 											  pen_error *error);

@@ -494,6 +494,8 @@ choose_mode(pen_target *target, const PGresult *facts)
 	}
 	target->arrays = arrays;
 	target->mode = PEN_TARGET_APPEND;
+	target->has_key_index =
+		relation->key_count > 0 && PQgetvalue(facts, 0, FACT_KEY_INDEX)[0] == 't';
 	target->deferrable = PQgetvalue(facts, 0, FACT_DEFERRABLE)[0] == 't';
 	if (PQgetvalue(facts, 0, FACT_EFFECTS)[0] == 't')
 	{
@@ -510,7 +512,7 @@ choose_mode(pen_target *target, const PGresult *facts)
 		target->reason = PEN_REASON_TYPE;
 	else if (!key_types)
 		target->reason = PEN_REASON_KEY_TYPE;
-	else if (PQgetvalue(facts, 0, FACT_KEY_INDEX)[0] != 't')
+	else if (!target->has_key_index)
 		target->reason = PEN_REASON_NO_INDEX;
 	else
 		target->mode = PEN_TARGET_SETS;

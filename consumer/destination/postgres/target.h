@@ -72,7 +72,8 @@ typedef struct pen_target
 	pen_target_column *columns;
 	char **own_columns; /* quoted: of the destination alone, and not generated */
 	int own_count;
-	bool arrays; /* every column can be one */
+	bool has_key_index; /* immediate and unique, on the key's columns */
+	bool arrays;        /* every column can be one */
 	pen_target_mode mode;
 	pen_reason reason; /* why not SETS */
 	enum

@@ -75,8 +75,9 @@ extern "C"
 	PENSTOCK_API const char *penstock_error(const penstock *p);
 
 	/*
- * Connect to the source and all destinations, check that going on is safe, load memory tables,
- * and start streaming. Blocks; penstock_stop from another thread or a signal handler ends it.
+ * Connect to the source and all destinations, check that going on is safe, copy what is to be
+ * copied, load memory tables, and start streaming. Blocks; penstock_stop from another thread or a
+ * signal handler ends it. PENSTOCK_DONE: stopped while rows were copied; the next start goes on.
  */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_open(penstock *p);
 
