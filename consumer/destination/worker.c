@@ -48,11 +48,12 @@ struct pen_worker
 	pen_position position;
 	bool open;
 	bool in_transaction;
-	bool skipping;    /* the open transaction is one that the destination has */
-	bool gathered;    /* something was handed over since the last flush */
-	bool whole;       /* and the end of a transaction, too */
-	bool careful;     /* flush after each transaction */
-	uint64_t handled; /* items that came through memory */
+	bool skipping;        /* the open transaction is one that the destination has */
+	bool gathered;        /* something was handed over since the last flush */
+	bool whole;           /* and the end of a transaction, too */
+	uint64_t open_lsn;    /* commit LSN of the open transaction */
+	uint64_t careful_lsn; /* flush before this transaction begins */
+	uint64_t handled;     /* items that came through memory */
 	int poll_ms;
 	pen_backoff backoff;
 	bool at_once; /* the next attempt to open waits for nothing */
@@ -441,7 +442,7 @@ begin_stream(pen_worker *worker, const pen_feed_stream *stream, pen_error *error
 /*
  * On disk a stream begins anew after what was read: whole transactions stay, and one without an end
  * is void. Where both are gathered they cannot be told apart any more: then all is read again, and
- * whole ones are flushed one by one.
+ * what is gathered is flushed before that one begins.
  */
 static penstock_status
 begin_on_disk(pen_worker *worker, const pen_feed_stream *stream, pen_error *error)
@@ -452,14 +453,13 @@ begin_on_disk(pen_worker *worker, const pen_feed_stream *stream, pen_error *erro
 		status = flush(worker, error);
 	else if (worker->whole)
 	{
-		worker->careful = true;
+		worker->careful_lsn = worker->open_lsn;
 		return pen_error_set(error, PENSTOCK_E_RETRY,
 							 "its spool holds a transaction without an end; reading it again");
 	}
 	else
 		status = worker->destination->kind->start(worker->destination, stream->lsn,
 												  &worker->position, error);
-	worker->careful = false;
 	forget_stream(worker);
 	return status;
 }
@@ -497,12 +497,17 @@ hand_over(pen_worker *worker, const penstock_event *event, pen_error *error)
 static penstock_status
 apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 {
+	uint64_t commit_lsn = event->transaction->commit_lsn;
 	penstock_status status;
 
 	if (event->kind == PENSTOCK_BEGIN || event->kind == PENSTOCK_COMMIT_PREPARED ||
 		event->kind == PENSTOCK_ROLLBACK_PREPARED)
 	{
+		if (commit_lsn == worker->careful_lsn && !worker->in_transaction &&
+			flush(worker, error) < 0)
+			return error->status;
 		worker->in_transaction = true;
+		worker->open_lsn = commit_lsn;
 		worker->skipping = event->transaction->commit_lsn < worker->position.applied_lsn;
 	}
 	else if (!worker->in_transaction)
@@ -527,8 +532,6 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 		worker->in_transaction = false;
 		worker->whole = worker->whole || !worker->skipping;
 		worker->skipping = false;
-		if (status >= 0 && worker->careful)
-			status = flush(worker, error);
 	}
 	return status;
 }
@@ -594,10 +597,7 @@ drained(pen_worker *worker, pen_error *error)
 
 	worker->poll_ms = -1;
 	if (!worker->in_transaction)
-	{
-		worker->careful = false;
 		status = flush(worker, error);
-	}
 	if (status >= 0)
 		status = worker->destination->kind->sync(worker->destination, &worker->position,
 												 &worker->poll_ms, error);
@@ -608,7 +608,7 @@ drained(pen_worker *worker, pen_error *error)
 		return status;
 	/* What is gathered before the open transaction, or not durable yet, would wait for its end, and
 	 * its end for room on disk. */
-	worker->careful = true;
+	worker->careful_lsn = worker->open_lsn;
 	return pen_error_set(error, PENSTOCK_E_RETRY,
 						 "its spool has no room for the rest of a transaction; committing what is "
 						 "before it");

@@ -365,7 +365,9 @@ sync_file(pen_store *store, int fd, const sync_mark *mark, pen_error *error)
 	}
 	/* It only helps to tell damage from a crash: should it not reach the disk, nothing is lost. */
 	(void) pen_segment_write_mark(store->mark_fd, mark);
+	pthread_mutex_lock(&store->mutex);
 	store->synced = *mark;
+	pthread_mutex_unlock(&store->mutex);
 	return PENSTOCK_OK;
 }
 
@@ -427,7 +429,9 @@ void
 pen_store_truncate(pen_store *store, uint64_t position)
 {
 	pthread_mutex_lock(&store->mutex);
-	while (store->first != store->last && store->first->last_position < position)
+	/* What the mark says to be there stays until it names a later one. */
+	while (store->first != store->last && store->first->last_position < position &&
+		   (!store->options.durable || store->first->number < store->synced.segment))
 		remove_first(store);
 	pthread_mutex_unlock(&store->mutex);
 }

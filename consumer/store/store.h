@@ -81,7 +81,8 @@ extern PENSTOCK_MUST_CHECK penstock_status pen_store_roll(pen_store *store, pen_
 extern PENSTOCK_MUST_CHECK penstock_status pen_store_sync(pen_store *store, uint64_t *position,
 														  pen_error *error);
 
-/* Remove the segments all of whose records are before position, but never the last one. A cursor in
+/* Remove the segments all of whose records are before position, but never the last one, nor the last of a
+ * durable log of which anything has been synced. A cursor in
  * one of them reads it to its end, and then the first that is left. */
 extern void pen_store_truncate(pen_store *store, uint64_t position);
 /* Remove everything; positions may begin anywhere then. While nobody appends or syncs. */

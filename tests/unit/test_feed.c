@@ -136,6 +136,7 @@ typedef struct database
 	uint64_t durable; /* transactions */
 	uint64_t stored_lsn;
 	uint64_t stored;
+	bool lazy;        /* commits only what it must */
 	uint64_t rejects; /* a transaction that is rejected so often */
 	int reject_count;
 	uint64_t confirmed_lsn; /* for a message */
@@ -143,8 +144,9 @@ typedef struct database
 } database;
 
 /* In a worker's thread there is no way back to cmocka. */
-#define broken(...)       (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort())
-#define expect(condition) ((condition) ? (void) 0 : broken("not so: %s", #condition))
+#define broken(...) (fprintf(stderr, __VA_ARGS__), fputc('\n', stderr), abort())
+#define expect(condition)                                                                          \
+	((condition) ? (void) 0 : broken("line %d: not so: %s", __LINE__, #condition))
 
 /* A session. */
 typedef struct fake
@@ -323,7 +325,7 @@ fake_apply(pen_destination *destination, const penstock_event *event, pen_positi
 		return leave(self, pen_error_set(error, PENSTOCK_E_DATA, "a row is rejected"));
 	}
 	take_event(self, event);
-	if (!self->open && draw(d, 3) == 0)
+	if (!self->open && !d->lazy && draw(d, 3) == 0)
 		commit(self);
 	report(self, position);
 	return leave(self, PENSTOCK_OK);
@@ -834,14 +836,14 @@ finish(world *w)
 		assert_int_equal(w->databases[i].durable, w->h->transaction_count);
 }
 
-static void
-run_world(uint64_t seed, const pen_feed_options *options, size_t filler, size_t steps)
+static world *
+new_world(uint64_t seed, const pen_feed_options *options, size_t filler, size_t transactions)
 {
 	static const char *const names[DATABASES] = {"near", "far"};
 	world *w = calloc(1, sizeof(*w));
 
 	history_seed = seed * 0x9E3779B97F4A7C15u | 1;
-	w->h = history_new(steps * 2 / 3, 60, true);
+	w->h = history_new(transactions, 60, true);
 	w->filler = filler;
 	w->options = *options;
 	w->confirmed_lsn = 500;
@@ -852,16 +854,30 @@ run_world(uint64_t seed, const pen_feed_options *options, size_t filler, size_t 
 		pthread_mutex_init(&w->databases[i].lock, NULL);
 	}
 	make_top(NULL);
+	return w;
+}
+
+static void
+free_world(world *w)
+{
+	end_life(w);
+	remove_top(NULL);
+	history_free(w->h);
+	free(w);
+}
+
+static void
+run_world(uint64_t seed, const pen_feed_options *options, size_t filler, size_t steps)
+{
+	world *w = new_world(seed, options, filler, steps * 2 / 3);
+
 	if (random_below(3) == 0)
 		w->databases[1].up = false;
 	begin_life(w);
 	for (size_t i = 0; i < steps; i++)
 		step(w);
 	finish(w);
-	end_life(w);
-	remove_top(NULL);
-	history_free(w->h);
-	free(w);
+	free_world(w);
 }
 
 static const char *
@@ -903,12 +919,212 @@ test_nothing_is_lost_or_doubled_whatever_happens(void **state)
 	}
 }
 
+/* ---- one thing at a time ---- */
+
+static const pen_feed_options ordinary = {
+	.spool = {.bytes_max = 1 << 26, .segment_bytes_max = 4000}, .queue_bytes_max = 100000};
+
+static void
+survey_until(world *w, bool (*condition)(world *w, const pen_survey *found))
+{
+	int64_t until = pen_clock_ms() + PATIENCE_MS;
+	pen_survey found = {0};
+
+	for (bool done = false; !done; usleep(500))
+	{
+		if (pen_clock_ms() > until)
+		{
+			tell_state(w);
+			fail_msg("it does not come about");
+		}
+		pen_survey_look(&w->p, &found);
+		if (found.wants_stream && w->p.stop_requested == 0)
+			begin_stream(w);
+		done = condition(w, &found);
+	}
+}
+
+static pen_worker_state
+state_of(world *w, size_t i)
+{
+	pen_worker_status status;
+
+	pen_worker_status_get(w->p.workers[i], &status);
+	return status.state;
+}
+
+static bool
+all_stream(world *w, const pen_survey *found)
+{
+	(void) found;
+	return state_of(w, 0) == PEN_WORKER_STREAMING && state_of(w, 1) == PEN_WORKER_STREAMING;
+}
+
+static bool
+far_is_away(world *w, const pen_survey *found)
+{
+	if (w->p.absent_since_ms[1] != 0)
+		w->p.absent_since_ms[1] -= 2000;
+	return found->spooling == 1 && w->p.parked[1] && w->p.fed[1];
+}
+
+static bool
+far_is_ready(world *w, const pen_survey *found)
+{
+	(void) found;
+	return state_of(w, 1) == PEN_WORKER_READY;
+}
+
+static bool
+is_settled(world *w, const pen_survey *found)
+{
+	push_advance(w);
+	return found->settled;
+}
+
+/* Of the stream, to the next boundary. */
+static size_t
+rest_of_transaction(world *w)
+{
+	size_t rest = 0;
+
+	while (history_is_within(w->h, w->next + rest))
+		rest++;
+	return rest;
+}
+
+static bool
+far_is_let_go(world *w, const pen_survey *found)
+{
+	(void) found;
+	return !w->p.fed[1];
+}
+
+static bool
+is_full(world *w, const pen_survey *found)
+{
+	(void) found;
+	receive(w, 5);
+	return pen_feed_is_full(pen_worker_feed(w->p.workers[1]));
+}
+
+static void
+test_who_stops_does_not_wait_for_one_that_waits_for_a_stream(void **state)
+{
+	world *w = new_world(1, &ordinary, 10, 20);
+
+	(void) state;
+	begin_life(w);
+	survey_until(w, all_stream);
+	w->p.stop_requested = 1;
+	receive(w, 3);
+	crash(&w->databases[1]);
+	receive(w, rest_of_transaction(w));
+	bring_up(&w->databases[1]);
+	survey_until(w, far_is_ready);
+	survey_until(w, is_settled);
+	free_world(w);
+}
+
+static void
+test_who_stops_does_not_wait_for_room_on_disk(void **state)
+{
+	pen_feed_options options = ordinary;
+	world *w;
+
+	(void) state;
+	options.spool.bytes_max = 8000;
+	options.spool.segment_bytes_max = 0;
+	w = new_world(1, &options, 300, 100);
+	w->databases[1].up = false;
+	begin_life(w);
+	survey_until(w, far_is_away);
+	survey_until(w, is_full);
+	w->p.stop_requested = 1;
+	survey_until(w, far_is_let_go);
+	receive(w, rest_of_transaction(w));
+	survey_until(w, is_settled);
+	feedback(w);
+	/* What it has not got on disk is not confirmed. */
+	assert_true(w->confirmed_lsn <= pen_feed_end_lsn(pen_worker_feed(w->p.workers[1])));
+	w->p.stop_requested = 0;
+	die(w);
+	begin_life(w);
+	finish(w);
+	free_world(w);
+}
+
+/* Whole transactions, a part of one, and then the stream begins anew: as it stands on disk. */
+static void
+test_a_part_of_a_transaction_on_disk_is_told_from_whole_ones(void **state)
+{
+	world *w = new_world(3, &ordinary, 10, 60);
+	const history_transaction *t = w->h->transactions;
+	size_t broken_off = 20;
+	char directory[128];
+	pen_spool *spool;
+	pen_error error;
+
+	(void) state;
+	while (t[broken_off].changes < 5)
+		broken_off++;
+	path_of(directory, "far", 0);
+	spool = pen_spool_open(
+		&(pen_spool_options){.directory = directory, .bytes_max = 1 << 26, .wake = no_wake},
+		&error);
+	assert_int_equal(pen_spool_start(spool, 500, &error), PENSTOCK_OK);
+	for (size_t i = 0; i < 2; i++)
+	{
+		size_t first = i == 0 ? 0 : t[broken_off].first;
+		size_t end = i == 0 ? t[broken_off].first + 3 : t[40].first;
+		pen_chunk *chunk = history_chunk(w->h, first, end - first, 10);
+
+		assert_int_equal(pen_spool_chunk(spool, chunk, &error), PENSTOCK_OK);
+		pen_chunk_unref(chunk);
+		assert_int_equal(pen_spool_start(spool, t[broken_off].commit_lsn, &error), PENSTOCK_OK);
+	}
+	pen_spool_close(spool);
+	w->databases[1].lazy = true;
+	begin_life(w);
+	finish(w);
+	free_world(w);
+}
+
+/* The slot went on while it was away: what is missing between its spool and the stream is no secret. */
+static void
+test_a_spool_that_ends_before_the_stream_begins_is_not_gone_on_with(void **state)
+{
+	world *w = new_world(5, &ordinary, 10, 60);
+	const history_transaction *t = w->h->transactions;
+	pen_feed *feed;
+
+	(void) state;
+	w->databases[1].up = false;
+	begin_life(w);
+	survey_until(w, far_is_away);
+	receive(w, t[10].first);
+	die(w);
+	w->confirmed_lsn = t[30].commit_lsn;
+	w->databases[0].stored = w->databases[0].durable = 30;
+	w->databases[0].stored_lsn = w->databases[0].durable_lsn = t[30].commit_lsn;
+	begin_life(w);
+	survey_until(w, far_is_away);
+	feed = pen_worker_feed(w->p.workers[1]);
+	assert_int_equal(pen_feed_from_lsn(feed), t[30].commit_lsn);
+	free_world(w);
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(test_nothing_is_lost_or_doubled_whatever_happens)};
+	const struct CMUnitTest tests[] = {
+		TEST(test_who_stops_does_not_wait_for_one_that_waits_for_a_stream),
+		TEST(test_who_stops_does_not_wait_for_room_on_disk),
+		TEST(test_a_part_of_a_transaction_on_disk_is_told_from_whole_ones),
+		TEST(test_a_spool_that_ends_before_the_stream_begins_is_not_gone_on_with),
+		TEST(test_nothing_is_lost_or_doubled_whatever_happens)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

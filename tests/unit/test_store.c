@@ -581,6 +581,10 @@ test_truncating_spares_what_is_not_given_up(void **state)
 		expect(&record, i++, 60);
 	}
 	assert_int_equal(i, 60);
+	/* What is known to be durable stays until what follows it is so too. */
+	pen_store_truncate(store, UINT64_MAX);
+	assert_int_equal(count_segments(f->directory), 2);
+	assert_int_equal(pen_store_sync(store, NULL, &f->error), PENSTOCK_OK);
 	pen_store_truncate(store, UINT64_MAX);
 	assert_int_equal(count_segments(f->directory), 1);
 	fill(store, 60, 70, 60);
