@@ -42,6 +42,12 @@ typedef struct parked_table
 	FILE *in;
 	uint64_t written;
 	uint64_t read;
+	/* Of the stream: the transaction that changed it last, and how often; and the furthest of all
+	 * that is parked. What comes again with a stream that begins anew is not behind that. */
+	uint64_t commit_lsn;
+	uint64_t ordinal;
+	uint64_t parked_commit_lsn;
+	uint64_t parked_ordinal;
 	const penstock_relation **relations; /* versions that parked changes are of; references */
 	uint32_t relation_count;
 } parked_table;
@@ -406,6 +412,31 @@ number_of(parked_table *table, const penstock_relation *relation, uint32_t *numb
 	return PENSTOCK_OK;
 }
 
+/* Has this change come before? A stream that begins anew brings again what was not committed. */
+static bool
+is_parked_already(parked_table *table, uint64_t commit_lsn)
+{
+	if (commit_lsn != table->commit_lsn)
+		table->ordinal = 0;
+	table->commit_lsn = commit_lsn;
+	table->ordinal++;
+	if (commit_lsn < table->parked_commit_lsn ||
+		(commit_lsn == table->parked_commit_lsn && table->ordinal <= table->parked_ordinal))
+		return true;
+	table->parked_commit_lsn = commit_lsn;
+	table->parked_ordinal = table->ordinal;
+	return false;
+}
+
+void
+pen_parked_start(postgres_destination *self)
+{
+	pen_parked *parked = self->parked;
+
+	for (size_t i = 0; parked != NULL && i < parked->count; i++)
+		parked->tables[i].commit_lsn = 0;
+}
+
 static penstock_status
 park(postgres_destination *self, parked_table *table, const penstock_relation *relation,
 	 const penstock_event *event, pen_error *error)
@@ -420,6 +451,8 @@ park(postgres_destination *self, parked_table *table, const penstock_relation *r
 			"destination %s: table %s.%s is being copied, and a transaction that is "
 			"prepared changes it; end the transaction, or copy without --two-phase",
 			self->base.config->name, relation->schema, relation->name);
+	if (is_parked_already(table, self->commit_lsn))
+		return PENSTOCK_OK;
 	memset(&head, 0, sizeof(head));
 	head.commit_lsn = self->commit_lsn;
 	head.kind = (uint8_t) event->kind;

@@ -29,6 +29,9 @@ extern penstock_status pen_parked_filter(struct postgres_destination *self,
 										 const penstock_event *event, pen_parked_change change,
 										 pen_error *error);
 
+/* The stream begins anew: what was not committed comes again, and is parked already. */
+extern void pen_parked_start(struct postgres_destination *self);
+
 /* Is there something to do between two source transactions? */
 extern bool pen_parked_due(struct postgres_destination *self);
 

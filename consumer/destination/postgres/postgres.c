@@ -449,6 +449,7 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 		/* Durable too: should a crash take the row away, the slot begins there again. */
 		self->stored_lsn = self->applied_lsn = self->durable_lsn = start_lsn;
 	}
+	pen_parked_start(self);
 	self->gathered_lsn = self->stored_lsn;
 	self->in_source = false;
 	self->prepared.open = false;
