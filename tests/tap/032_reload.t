@@ -45,6 +45,8 @@ sub load_and_alter
 		}
 	}
 	$load->finish;
+	# With this row, the last of all, every update has come too.
+	$source->safe_psql('postgres', 'INSERT INTO t (a) VALUES (0)');
 	my $rows = $source->safe_psql('postgres', 'SELECT count(*) FROM t');
 	ok(wait_until(sub { memory_rows($penstock) == $rows }), "$name: all $rows rows are in memory")
 	  or diag($penstock->stderr);
