@@ -143,7 +143,4 @@ extern penstock_status pen_postgres_prepare(postgres_destination *self,
 /* Say which table and LSN an error is about; set values aside. */
 extern void pen_postgres_explain_row(const pen_expectation *expected, pen_error *error);
 
-/* "(id, part)": the names of the key's columns, never the values. "" without a key. */
-extern void pen_postgres_print_key(const pen_target *target, char *into, size_t size);
-
 #endif
