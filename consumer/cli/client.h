@@ -22,8 +22,8 @@ extern pen_client *pen_client_open(const char *directory, const char *slot, pen_
 extern void pen_client_close(pen_client *client);
 
 /*
- * One request; the answer's JSON, for json_decref. The path to post to is before, name (which may be
- * NULL) escaped, and after; body may be NULL. NULL and error: PENSTOCK_NOT_FOUND when nobody
+ * One request; the answer's JSON, for json_decref. The path to post to is before, name (which may
+ * be NULL) escaped, and after; body may be NULL. NULL and error: PENSTOCK_NOT_FOUND when nobody
  * answered, else what was answered: E_CONFIG for a request that is at fault, E_RETRY for one that
  * failed.
  */

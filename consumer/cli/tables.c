@@ -145,7 +145,8 @@ typedef struct tally
 	json_int_t bytes;
 } tally;
 
-/* How those that were asked for are: what goes on has rows, as a table that only streams has not. */
+/* How those that were asked for are: what goes on has rows,
+ * as a table that only streams has not. */
 static tally
 count_tables(const arguments *a, const json_t *answer, bool print)
 {

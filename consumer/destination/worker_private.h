@@ -58,7 +58,8 @@ struct pen_worker
 
 extern pen_worker_state pen_worker_state_get(pen_worker *worker);
 
-/* Tell the receiver the state, the position, and error if there is one (else the last one stays). */
+/* Tell the receiver the state, the position, and error if there is one,
+ * else the last one stays. */
 extern void pen_worker_publish(pen_worker *worker, pen_worker_state state, const pen_error *error);
 
 /* Open, and ready for the next stream to begin, not for the one that runs. */

@@ -1,5 +1,5 @@
-/* test_feed.c -- what waits for destinations, in memory and on disk: whatever happens, each gets each
- * transaction once, and nothing is confirmed that could be lost.
+/* test_feed.c -- what waits for destinations, in memory and on disk: whatever happens, each gets
+ * each transaction once, and nothing is confirmed that could be lost.
  * The workers, feeds, spools and the survey are the real ones; the source and the destinations are
  * made up here, and die, stop, and lose what is not durable as a random number says. */
 #include "history.h"
@@ -1090,7 +1090,8 @@ test_a_part_of_a_transaction_on_disk_is_told_from_whole_ones(void **state)
 	free_world(w);
 }
 
-/* The slot went on while it was away: what is missing between its spool and the stream is no secret. */
+/* The slot went on while it was away: what is missing between its spool and the
+ * stream is no secret. */
 static void
 test_a_spool_that_ends_before_the_stream_begins_is_not_gone_on_with(void **state)
 {

@@ -1,4 +1,5 @@
-/* test_spool.c -- what goes into a spool comes out of it, each transaction once, whatever was between. */
+/* test_spool.c -- what goes into a spool comes out of it, each transaction once,
+ * whatever was between. */
 #include "history.h"
 
 #include <errno.h>
@@ -624,7 +625,8 @@ test_from_memory_to_disk_to_both_and_back(void **state)
 	pen_feed_state_get(feed, &s);
 	assert_false(s.spooling);
 	assert_int_equal(pen_feed_resume_lsn(feed, 1000), 1000);
-	/* Crowded: to disk, behind what is in memory, which is not counted for one that has not got it. */
+	/* Crowded: to disk, behind what is in memory,
+	 * which is not counted for one that has not got it. */
 	push(feed, h, t[5].first, t[10].first);
 	pen_feed_state_get(feed, &s);
 	assert_true(s.spooling && s.behind);
