@@ -1,5 +1,6 @@
 /* receiver.c -- one step: look at the workers, tell the source, take what has arrived.
- * It never waits for a destination: when there is no room it stops reading, and feedback goes on. */
+ * It never waits for a destination: when there is no room it stops reading,
+ * and feedback goes on. */
 #include "receiver.h"
 
 #include <poll.h>
@@ -51,8 +52,8 @@ wait_for_work(penstock *p, bool read_stream, int timeout_ms)
 		return;
 	if (read(p->wake_fd, &ignored, sizeof(ignored)) < 0)
 		return;
-	/* Whoever calls from here on is heard by the next poll; what was said before is looked at in the
-	 * step that follows. */
+	/* Whoever calls from here on is heard by the next poll; what was said before is looked at in
+	 * the step that follows. */
 	atomic_store(&p->woken, false);
 }
 
@@ -84,7 +85,8 @@ push_advance(penstock *p, int64_t now)
 	bool due = now - p->advanced_ms >= p->settings.progress_interval_ms;
 	bool more = p->delivered_lsn > p->advanced_lsn;
 
-	/* At the end there is nothing more to come, and a spool may have had no room for the last one. */
+	/* At the end there is nothing more to come,
+	 * and a spool may have had no room for the last one. */
 	if (!(p->finishing ? due || more : due && more) || pen_assembler_in_transaction(p->assembler))
 		return PENSTOCK_OK;
 	for (size_t i = 0; i < p->worker_count; i++)
@@ -256,8 +258,8 @@ may_receive(penstock *p, const pen_survey *found)
 
 	if (p->finishing && !in_transaction)
 		return false;
-	/* While tables load, do not get ahead of them for nothing, and with a temporary slot not at all:
-	 * it could not go back. */
+	/* While tables load, do not get ahead of them for nothing, and with a temporary slot not at
+	 * all: it could not go back. */
 	if (found->loading && (p->temporary || found->streaming + found->spooling == 0))
 		return room(p) && in_transaction;
 	return room(p) && (found->streaming + found->spooling > 0 || p->subscription_count > 0);

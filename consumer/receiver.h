@@ -15,17 +15,18 @@ extern penstock_status pen_receiver_create_parts(penstock *p);
  * stored: a destination has a position in it, so a new one would leave a gap. */
 extern penstock_status pen_receiver_provide_slot(penstock *p, bool stored);
 
-/* copying.c: copy the rows that exist where that is asked for, or was begun, before the destinations
- * are opened. PENSTOCK_DONE: told to stop while at it. */
+/* copying.c: copy the rows that exist where that is asked for, or was begun, before the
+ * destinations are opened. PENSTOCK_DONE: told to stop while at it. */
 extern penstock_status pen_receiver_copy(penstock *p);
 
 /* copying.c: set the sequences at all databases to what they are at the source. Only
  * pen_receiver_create_parts comes before; *set counts. */
 extern penstock_status pen_receiver_set_sequences(penstock *p, size_t *set);
 
-/* copying.c: have a table copied anew at a destination (NULL: at every database that takes it) while
- * the stream goes on. Returns at once; the destination tells in the log, and penstock.tables, when
- * it is ready. E_CONFIG: no such destination, or no database, or it does not take the table. */
+/* copying.c: have a table copied anew at a destination (NULL: at every database that takes it)
+ * while the stream goes on. Returns at once; the destination tells in the log, and penstock.tables,
+ * when it is ready. E_CONFIG: no such destination, or no database, or it
+ * does not take the table. */
 extern penstock_status pen_receiver_resync(penstock *p, const char *destination, const char *schema,
 										   const char *table);
 

@@ -16,9 +16,9 @@ kind_of(penstock *p, size_t i)
 }
 
 /*
- * Durable there, as far as we know; 0: nothing is known. One that has not been open yet has what its
- * spool begins with if the source has been told so: else the spool may begin behind what was on its
- * way through memory, and the source still has that.
+ * Durable there, as far as we know; 0: nothing is known. One that has not been open yet has what
+ * its spool begins with if the source has been told so: else the spool may begin behind what was on
+ * its way through memory, and the source still has that.
  */
 static uint64_t
 known_durable(penstock *p, size_t i, const pen_worker_status *status)
@@ -102,8 +102,8 @@ pen_survey_check_start(penstock *p, uint64_t lsn)
 	}
 }
 
-/* After a failure of its disk, what it has for certain counts; the rest comes again with the stream.
- * False: the disk still fails. While the worker does not stream. */
+/* After a failure of its disk, what it has for certain counts; the rest comes again with the
+ * stream. False: the disk still fails. While the worker does not stream. */
 static bool
 mend(penstock *p, size_t i, const pen_feed_state *state)
 {
@@ -128,8 +128,8 @@ log_parked(penstock *p, size_t i)
 				  "it is away: its share goes to disk");
 }
 
-/* Down, paused or stopped. What is on disk already goes on there; else, after a while, the stream begins
- * anew for it. */
+/* Down, paused or stopped. What is on disk already goes on there; else, after a while, the stream
+ * begins anew for it. */
 static void
 look_at_absent(penstock *p, size_t i, const pen_worker_status *status, pen_survey *found)
 {
@@ -143,7 +143,8 @@ look_at_absent(penstock *p, size_t i, const pen_worker_status *status, pen_surve
 		return;
 	if (p->parked[i])
 	{
-		/* Mended, or told by nobody: what it has is without a gap, and the stream comes to its end. */
+		/* Mended, or told by nobody: what it has is without a gap,
+		 * and the stream comes to its end. */
 		found->wants_stream = found->wants_stream || state.failed;
 		found->spooling += p->fed[i];
 		return;

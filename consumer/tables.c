@@ -1,8 +1,8 @@
 /* tables.c -- add, copy again and remove tables of a running follower.
- * A command is checked whole before anything of it happens. What is added or removed is written to a
- * file first; then each destination is closed between two transactions, gets its new list, and is
- * opened, where it records what is new (stored.c). The stream begins anew in between: no stream that
- * lacks a table goes on once its rows are copied. */
+ * A command is checked whole before anything of it happens. What is added or removed is written to
+ * a file first; then each destination is closed between two transactions, gets its new list, and is
+ * opened, where it records what is new (stored.c). The stream begins anew in between: no stream
+ * that lacks a table goes on once its rows are copied. */
 #include "tables.h"
 
 #include <stdio.h>
@@ -359,7 +359,8 @@ pen_tables_identify(penstock *p, size_t i)
 							   identity->fingerprint);
 }
 
-/* The destination is closed, and nothing reads its list: false, to be tried again, without memory. */
+/* The destination is closed, and nothing reads its list:
+ * false, to be tried again, without memory. */
 static bool
 take_list(penstock *p, size_t i)
 {

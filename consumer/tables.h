@@ -10,9 +10,9 @@
 typedef struct pen_tables_engine
 {
 	/*
-	 * Begin what a PEN_COMMAND_TABLES_* asks for, at command->destination or all of them; all of its
-	 * tables or none. E_CONFIG and error for a table that there is not, that is no table, or of which
-	 * something else goes on.
+	 * Begin what a PEN_COMMAND_TABLES_* asks for, at command->destination or all of them; all of
+	 * its tables or none. E_CONFIG and error for a table that there is not, that is no table, or of
+	 * which something else goes on.
 	 */
 	penstock_status (*change)(penstock *p, const pen_command *command, pen_error *error);
 

@@ -223,8 +223,8 @@ put_string(pen_wire_buf *buf, const char *text, Size len)
 
 /*
  * A container is a header, an entry for each value (in an object first for the keys) and then the
- * values, whose places are aligned to where they begin. That may be anywhere: a short varlena is not
- * aligned, and is read where it stands.
+ * values, whose places are aligned to where they begin. That may be anywhere: a short varlena is
+ * not aligned, and is read where it stands.
  */
 static uint32
 load_uint32(const char *from)

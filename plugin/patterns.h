@@ -2,8 +2,8 @@
  *
  *   list     pattern, pattern, …        white space around a pattern does not count
  *   pattern  name.name                  as many names as its kind of list has
- *   name     any characters; `*` stands for any number of any; `\` makes the next character plain, as
- *            is needed for a double quote, too
+ *   name     any characters; `*` stands for any number of any; `\` makes the next character plain,
+ *            as is needed for a double quote, too
  *
  * Names are compared as they are stored, in the encoding of the database and with their case. */
 #ifndef PENSTOCK_PATTERNS_H

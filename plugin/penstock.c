@@ -222,7 +222,8 @@ action_of(const ReorderBufferChange *change)
 	}
 }
 
-/* Of a key only the columns up to its last one: who wants more of an old row must not ask for it. */
+/* Of a key only the columns up to its last one:
+ * who wants more of an old row must not ask for it. */
 static void
 deform(PenstockData *data, RelationEntry *entry, Relation relation, ReorderBufferChange *change,
 	   RowChange *row)
@@ -317,7 +318,8 @@ change_truncate(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int count, R
 		if (!session_wants_origin(data, change->origin_id))
 			break;
 		entry = relsync_get(relations[i]);
-		/* Of a partition that goes under an ancestor's name: only that one's own truncate counts. */
+		/* Of a partition that goes under an ancestor's name:
+		 * only that one's own truncate counts. */
 		if ((entry->actions & ACTION_BIT(ACTION_TRUNCATE)) == 0 || entry->send_as != entry->relid)
 			continue;
 		ensure_begun(ctx, data, txn, change->txn->xid);

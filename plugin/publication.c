@@ -310,7 +310,8 @@ publication_find(Relation relation, SentRelation *sent)
 
 		if (!publishes(publication, relid, ancestors, &level))
 			continue;
-		/* Of a partitioned table itself there are no rows; its truncation counts by its partitions. */
+		/* Of a partitioned table itself there are no rows;
+		 * its truncation counts by its partitions. */
 		if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !publication->via_root)
 			continue;
 		sent->actions |= publication->actions;

@@ -4,7 +4,8 @@
 
 #include "filter.h"
 
-/* The publications by name. What is remembered of them lives in context, and is forgotten with it. */
+/* The publications by name.
+ * What is remembered of them lives in context, and is forgotten with it. */
 extern void publication_init(MemoryContext context, List *names);
 
 /* Something about publications may have changed: read them anew when next asked. */

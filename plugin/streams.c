@@ -1,6 +1,7 @@
 /* streams.c -- transactions that are still in progress, and prepared ones.
  * The server marks a transaction of which parts were streamed; whether anything of it was really
- * sent is kept in the transaction's output_plugin_private, so that nothing is said of the others. */
+ * sent is kept in the transaction's output_plugin_private,
+ * so that nothing is said of the others. */
 #include "postgres.h"
 
 #include "format.h"

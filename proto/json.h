@@ -69,7 +69,8 @@ typedef struct pen_json_bytes
 	size_t len;
 } pen_json_bytes;
 
-/* Begin or end of a part or of a whole of a transaction; which members count depends on the kind. */
+/* Begin or end of a part or of a whole of a transaction;
+ * which members count depends on the kind. */
 typedef struct pen_json_boundary
 {
 	uint32_t xid;

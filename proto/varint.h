@@ -1,5 +1,5 @@
-/* varint.h -- the numbers of protobuf, as bytes. For those who encode by hand: wire.c, and the plugin's
- * format decoderbufs. The room must be there; each function returns the byte after. */
+/* varint.h -- the numbers of protobuf, as bytes. For those who encode by hand: wire.c, and the
+ * plugin's format decoderbufs. The room must be there; each function returns the byte after. */
 #ifndef PEN_VARINT_H
 #define PEN_VARINT_H
 

@@ -27,12 +27,41 @@ extern int pen_cli_exit_code(penstock_status status);
 extern void pen_cli_log(penstock_log_level level, const char *component, const char *text,
 						void *context);
 
-/* The settings as getopt_long's options, terminated; val is PEN_CLI_SETTING plus the index in
- * pen_setting_table. At most most entries; only those named in names (NULL-terminated), or all. */
+/* The val of a setting's option is this plus its index in pen_setting_table. */
 #define PEN_CLI_SETTING 1000
-extern int pen_cli_setting_options(struct option *options, int most, const char *const *names);
+/* How many options a command may have beside the settings. */
+#define PEN_CLI_OWN_MAX 8
 
-/* A line of --help for each of them. */
+/* What a command line may say. */
+typedef struct pen_cli_syntax
+{
+	const char *command;               /* "slot" */
+	const char *usage;                 /* lines for one that makes no sense; NULL: none */
+	const char *const *settings;       /* which of pen_setting_table, NULL-terminated; NULL: all */
+	const struct option *own;          /* options beside them, terminated; NULL: none */
+	const char *letters;               /* options of one letter, as getopt has them, with h */
+	void (*help)(const void *context); /* prints what --help is answered with */
+	/* An option by its val; may be NULL where there is none. Returns as pen_cli_options does. */
+	int (*take)(const struct pen_cli_syntax *syntax, void *context, int option, const char *value);
+} pen_cli_syntax;
+
+/*
+ * Take the options of a command line: settings go to settings, or where that is NULL to take, as
+ * all others do but --help. Returns 0 to go on, with optind at the first argument; else the exit
+ * code plus one, and what is wrong was said.
+ */
+extern int pen_cli_options(const pen_cli_syntax *syntax, pen_settings *settings, void *context,
+						   int argc, char **argv);
+
+/* Say what is wrong with the command line, or without a word that it makes no sense. Both return
+ * what pen_cli_options returns then. */
+extern int pen_cli_complain(const pen_cli_syntax *syntax, const char *what);
+extern int pen_cli_make_no_sense(const pen_cli_syntax *syntax);
+
+/* The value of --wait=SECONDS. Returns as pen_cli_options does. */
+extern int pen_cli_take_wait(const pen_cli_syntax *syntax, const char *value, int *seconds);
+
+/* A line of --help for each setting of names (NULL-terminated), or for all where that is NULL. */
 extern void pen_cli_setting_help(const char *const *names);
 
 #endif

@@ -174,12 +174,6 @@ pen_client_close(pen_client *client)
 	free(client);
 }
 
-const char *
-pen_client_slot(const pen_client *client)
-{
-	return client->slot;
-}
-
 /* ---- asking ---- */
 
 typedef struct answer
@@ -224,7 +218,7 @@ understand(CURL *curl, const answer *a, pen_error *error)
 }
 
 static json_t *
-ask(pen_client *client, const char *path, const char *body, pen_error *error)
+request(pen_client *client, const char *path, const char *body, pen_error *error)
 {
 	CURL *curl = client->curl;
 	char socket[64];
@@ -261,7 +255,7 @@ ask(pen_client *client, const char *path, const char *body, pen_error *error)
 json_t *
 pen_client_get(pen_client *client, const char *path, pen_error *error)
 {
-	return ask(client, path, NULL, error);
+	return request(client, path, NULL, error);
 }
 
 json_t *
@@ -278,7 +272,7 @@ pen_client_post(pen_client *client, const char *before, const char *name, const 
 		pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
 	else
 	{
-		json = ask(client, path, text, error);
+		json = request(client, path, text, error);
 		free(path);
 	}
 	free(text);
@@ -298,4 +292,51 @@ pen_client_exit_code(const pen_error *error)
 		default:
 			return 1;
 	}
+}
+
+/* ---- commands that ask ---- */
+
+const char *
+pen_client_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text != NULL ? text : "";
+}
+
+int
+pen_client_show(pen_client *client, const char *path, bool as_json,
+				void (*print)(const json_t *json), pen_error *error)
+{
+	json_t *json = pen_client_get(client, path, error);
+
+	if (json == NULL)
+		return pen_client_exit_code(error);
+	if (as_json)
+	{
+		json_dumpf(json, stdout, JSON_INDENT(2));
+		putchar('\n');
+	}
+	else
+		print(json);
+	json_decref(json);
+	return 0;
+}
+
+int
+pen_client_run(const char *command, const pen_settings *settings,
+			   int (*ask)(const void *context, pen_client *client, pen_error *error),
+			   const void *context)
+{
+	pen_client *client;
+	pen_error error;
+	int code;
+
+	pen_error_clear(&error);
+	client = pen_client_open(settings->state_dir, settings->slot, &error);
+	code = client != NULL ? ask(context, client, &error) : pen_client_exit_code(&error);
+	pen_client_close(client);
+	if (error.status != PENSTOCK_OK)
+		fprintf(stderr, "penstock %s: %s\n", command, error.text);
+	return code;
 }

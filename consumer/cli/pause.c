@@ -2,7 +2,6 @@
  * Both verbs wait until what was asked for has come about, and say how each destination is. */
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,7 +10,6 @@
 
 #define LOOK_MS      50
 #define WAIT_DEFAULT 30
-#define WAIT_MAX     86400
 
 static const char *const used_settings[] = {"state-dir", "slot", NULL};
 
@@ -53,8 +51,10 @@ typedef struct arguments
 } arguments;
 
 static void
-print_help(const command *verb)
+print_help(const void *context)
 {
+	const command *verb = ((const arguments *) context)->verb;
+
 	puts(verb->help);
 	pen_cli_setting_help(used_settings);
 	if (verb->takes_name)
@@ -69,18 +69,11 @@ print_help(const command *verb)
 /* ---- what is printed ---- */
 
 static const char *
-text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
-}
-
-static const char *
 state_of(const json_t *destination)
 {
-	return json_is_true(json_object_get(destination, "pausing")) ? "pausing"
-																 : text_of(destination, "state");
+	return json_is_true(json_object_get(destination, "pausing"))
+			   ? "pausing"
+			   : pen_client_text(destination, "state");
 }
 
 /* The last error concerns who still suffers from it. */
@@ -89,10 +82,10 @@ print_destination(const json_t *destination)
 {
 	const char *state = state_of(destination);
 	bool suffers = strcmp(state, "down") == 0 || strcmp(state, "stopped") == 0;
-	const char *error = text_of(destination, "last_error");
+	const char *error = pen_client_text(destination, "last_error");
 
-	printf("%-20s %-10s at %s", text_of(destination, "name"), state,
-		   text_of(destination, "applied_lsn"));
+	printf("%-20s %-10s at %s", pen_client_text(destination, "name"), state,
+		   pen_client_text(destination, "applied_lsn"));
 	if (suffers && error[0] != '\0')
 		printf(": %s", error);
 	putchar('\n');
@@ -109,8 +102,8 @@ print_status(const json_t *status)
 	puts(json_is_true(json_object_get(status, "ready")) ? "ready" : "not ready");
 	json_array_foreach(json_object_get(status, "reasons"), i, element)
 		printf("  %s\n", json_string_value(element));
-	printf("slot %s: received up to %s, confirmed up to %s", text_of(source, "slot"),
-		   text_of(source, "received_lsn"), text_of(source, "confirmed_lsn"));
+	printf("slot %s: received up to %s, confirmed up to %s", pen_client_text(source, "slot"),
+		   pen_client_text(source, "received_lsn"), pen_client_text(source, "confirmed_lsn"));
 	if (retained != NULL)
 		printf(", holds back %" JSON_INTEGER_FORMAT " bytes of WAL", json_integer_value(retained));
 	putchar('\n');
@@ -119,21 +112,11 @@ print_status(const json_t *status)
 }
 
 static int
-show_status(const arguments *a, pen_client *client, pen_error *error)
+show_status(const void *context, pen_client *client, pen_error *error)
 {
-	json_t *status = pen_client_get(client, "/v1/status", error);
+	const arguments *a = context;
 
-	if (status == NULL)
-		return pen_client_exit_code(error);
-	if (a->json)
-	{
-		json_dumpf(status, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	else
-		print_status(status);
-	json_decref(status);
-	return 0;
+	return pen_client_show(client, "/v1/status", a->json, print_status, error);
 }
 
 /* ---- pausing and resuming ---- */
@@ -142,7 +125,7 @@ show_status(const arguments *a, pen_client *client, pen_error *error)
 static bool
 is_settled(const arguments *a, const json_t *destination)
 {
-	const char *state = text_of(destination, "state");
+	const char *state = pen_client_text(destination, "state");
 
 	if (strcmp(a->verb->name, "pause") == 0)
 		return strcmp(state, "paused") == 0 || strcmp(state, "stopped") == 0;
@@ -152,8 +135,9 @@ is_settled(const arguments *a, const json_t *destination)
 static bool
 is_success(const arguments *a, const json_t *destination)
 {
-	return is_settled(a, destination) && (strcmp(a->verb->name, "pause") == 0 ||
-										  strcmp(text_of(destination, "state"), "stopped") != 0);
+	return is_settled(a, destination) &&
+		   (strcmp(a->verb->name, "pause") == 0 ||
+			strcmp(pen_client_text(destination, "state"), "stopped") != 0);
 }
 
 /* One answer's destinations: print those that matter and count those that are not there yet. */
@@ -167,7 +151,7 @@ look(const arguments *a, const json_t *answer, bool print, bool *success)
 	*success = true;
 	json_array_foreach(json_object_get(answer, "destinations"), i, destination)
 	{
-		if (a->name != NULL && strcmp(a->name, text_of(destination, "name")) != 0)
+		if (a->name != NULL && strcmp(a->name, pen_client_text(destination, "name")) != 0)
 			continue;
 		unsettled += !is_settled(a, destination);
 		*success = *success && is_success(a, destination);
@@ -178,8 +162,9 @@ look(const arguments *a, const json_t *answer, bool print, bool *success)
 }
 
 static int
-change(const arguments *a, pen_client *client, pen_error *error)
+change(const void *context, pen_client *client, pen_error *error)
 {
+	const arguments *a = context;
 	int64_t deadline = pen_clock_ms() + a->wait_s * INT64_C(1000);
 	json_t *answer = a->name != NULL ? pen_client_post(client, "/v1/destinations/", a->name,
 													   a->verb->one, NULL, error)
@@ -201,91 +186,55 @@ change(const arguments *a, pen_client *client, pen_error *error)
 
 /* ---- the command line ---- */
 
-static bool
-parse_wait(const char *text, int *seconds)
-{
-	char *end;
-	long value = strtol(text, &end, 10);
-
-	if (end == text || *end != '\0' || value < 0 || value > WAIT_MAX)
-		return false;
-	*seconds = (int) value;
-	return true;
-}
-
 static int
-complain(const arguments *a, const char *what)
+take_option(const pen_cli_syntax *syntax, void *context, int option, const char *value)
 {
-	fprintf(stderr, "penstock %s: %s\nTry \"penstock %s --help\".\n", a->verb->name, what,
-			a->verb->name);
-	return 3;
+	arguments *a = context;
+
+	if (option == 'w')
+		return pen_cli_take_wait(syntax, value, &a->wait_s);
+	a->json = true;
+	return 0;
 }
 
 /* 0: go on; else the exit code plus one. */
 static int
 parse_options(arguments *a, int argc, char **argv)
 {
-	struct option options[8];
-	int count = pen_cli_setting_options(options, 6, used_settings);
-	pen_error error;
-	int c;
+	static const struct option wait_option[] = {{"wait", required_argument, NULL, 'w'}, {0}};
+	static const struct option json_option[] = {{"json", no_argument, NULL, 'j'}, {0}};
+	const pen_cli_syntax syntax = {.command = a->verb->name,
+								   .settings = used_settings,
+								   .own = a->verb->takes_name ? wait_option : json_option,
+								   .letters = "h",
+								   .help = print_help,
+								   .take = take_option};
+	int code = pen_cli_options(&syntax, &a->settings, a, argc, argv);
 
-	options[count++] = a->verb->takes_name ? (struct option){"wait", required_argument, NULL, 'w'}
-										   : (struct option){"json", no_argument, NULL, 'j'};
-	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
-	options[count] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
-	{
-		if (c == 'h')
-		{
-			print_help(a->verb);
-			return 1;
-		}
-		if (c == 'j')
-			a->json = true;
-		else if (c == 'w')
-		{
-			if (!parse_wait(optarg, &a->wait_s))
-				return complain(a, "--wait takes a number of seconds");
-		}
-		else if (c < PEN_CLI_SETTING)
-		{
-			fprintf(stderr, "Try \"penstock %s --help\".\n", a->verb->name);
-			return 3;
-		}
-		else if (pen_settings_set(&a->settings, pen_setting_table[c - PEN_CLI_SETTING].name, optarg,
-								  PEN_FROM_CALLER, &error) < 0)
-			return complain(a, error.text);
-	}
+	if (code != 0)
+		return code;
 	if (argc - optind > (a->verb->takes_name ? 1 : 0))
-		return complain(a, a->verb->takes_name ? "one destination, or none for all of them"
-											   : "it takes no argument");
+		return pen_cli_complain(&syntax, a->verb->takes_name
+											 ? "one destination, or none for all of them"
+											 : "it takes no argument");
 	a->name = argv[optind];
-	return a->name != NULL && a->name[0] == '\0' ? complain(a, "a destination has a name") : 0;
+	return a->name != NULL && a->name[0] == '\0'
+			   ? pen_cli_complain(&syntax, "a destination has a name")
+			   : 0;
 }
 
 static int
 run(const command *verb, int argc, char **argv)
 {
 	arguments a = {.verb = verb, .wait_s = WAIT_DEFAULT};
-	pen_client *client;
 	pen_error error;
 	int code;
 
-	pen_error_clear(&error);
 	if (pen_settings_init(&a.settings, &error) < 0)
 		return 1;
 	code = parse_options(&a, argc, argv) - 1;
 	if (code == -1)
-	{
-		client = pen_client_open(a.settings.state_dir, a.settings.slot, &error);
-		code = client == NULL     ? pen_client_exit_code(&error)
-			   : verb->takes_name ? change(&a, client, &error)
-								  : show_status(&a, client, &error);
-		pen_client_close(client);
-		if (error.status != PENSTOCK_OK)
-			fprintf(stderr, "penstock %s: %s\n", verb->name, error.text);
-	}
+		code = pen_client_run(verb->name, &a.settings, verb->takes_name ? change : show_status, &a);
 	pen_settings_reset(&a.settings);
 	return code;
 }

@@ -18,7 +18,6 @@
 #include "receiver.h"
 #include "serve/server.h"
 
-#define OPTIONS_MAX (2 * PEN_SETTINGS_MAX)
 #define STEP_MS     250
 #define LIVE_MS     250
 #define INTERRUPTED 130
@@ -68,8 +67,9 @@ handle_signals(void)
 }
 
 static void
-print_help(void)
+print_help(const void *context)
 {
+	(void) context;
 	puts(
 		"penstock run follows a PostgreSQL database and applies every committed transaction, once, "
 		"in commit order.\n\n"
@@ -99,6 +99,13 @@ typedef struct given
 	const char *value;
 } given;
 
+typedef struct command_line
+{
+	given *options; /* has room for as many as there are arguments */
+	int count;
+	penstock_log_level *level;
+} command_line;
+
 /* Files first: what else is given counts more. 0, or the exit code plus one. */
 static int
 take_options(penstock *p, const given *options, int count)
@@ -122,67 +129,58 @@ take_options(penstock *p, const given *options, int count)
 	return failed;
 }
 
-/* Into options, which has room for as many as there are arguments. 0, or the exit code plus one. */
 static int
-read_options(int argc, char **argv, given *options, int *count, penstock_log_level *level)
+take_option(const pen_cli_syntax *syntax, void *context, int option, const char *value)
 {
-	struct option known[OPTIONS_MAX];
-	int n = pen_cli_setting_options(known, OPTIONS_MAX - 4, NULL);
-	int c;
+	command_line *line = context;
 
-	known[n++] = (struct option){"quiet", no_argument, NULL, 'q'};
-	known[n++] = (struct option){"verbose", no_argument, NULL, 'v'};
-	known[n++] = (struct option){"help", no_argument, NULL, 'h'};
-	known[n] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "c:qvh", known, NULL)) != -1)
-	{
-		if (c == 'h')
-		{
-			print_help();
-			return 1;
-		}
-		if (c == 'q')
-			*level = PENSTOCK_LOG_WARNING;
-		else if (c == 'v')
-			*level = PENSTOCK_LOG_DEBUG;
-		else if (c == 'c')
-			options[(*count)++] = (given){pen_setting_find("config"), optarg};
-		else if (c < PEN_CLI_SETTING)
-		{
-			fputs("Try \"penstock run --help\".\n", stderr);
-			return 3;
-		}
-		else
-			options[(*count)++] =
-				(given){&pen_setting_table[c - PEN_CLI_SETTING], optarg != NULL ? optarg : "on"};
-	}
-	if (optind < argc)
-	{
-		fprintf(stderr,
-				"penstock run: unexpected argument \"%.40s\"\nTry \"penstock run --help\".\n",
-				argv[optind]);
-		return 3;
-	}
+	(void) syntax;
+	if (option == 'q')
+		*line->level = PENSTOCK_LOG_WARNING;
+	else if (option == 'v')
+		*line->level = PENSTOCK_LOG_DEBUG;
+	else
+		line->options[line->count++] =
+			(given){option == 'c' ? pen_setting_find("config")
+								  : &pen_setting_table[option - PEN_CLI_SETTING],
+					value};
 	return 0;
+}
+
+/* 0, or the exit code plus one. */
+static int
+read_options(command_line *line, int argc, char **argv)
+{
+	static const struct option own[] = {
+		{"quiet", no_argument, NULL, 'q'}, {"verbose", no_argument, NULL, 'v'}, {0}};
+	static const pen_cli_syntax syntax = {
+		.command = "run", .own = own, .letters = "c:qvh", .help = print_help, .take = take_option};
+	char text[80];
+	int code = pen_cli_options(&syntax, NULL, line, argc, argv);
+
+	if (code != 0 || optind == argc)
+		return code;
+	snprintf(text, sizeof(text), "unexpected argument \"%.40s\"", argv[optind]);
+	return pen_cli_complain(&syntax, text);
 }
 
 /* 0: go on; else the exit code plus one. */
 static int
 parse_options(penstock *p, int argc, char **argv, penstock_log_level *level)
 {
-	given *options = calloc((size_t) argc + 1, sizeof(*options));
-	int count = 0;
+	command_line line = {.options = calloc((size_t) argc + 1, sizeof(*line.options)),
+						 .level = level};
 	int failed;
 
-	if (options == NULL)
+	if (line.options == NULL)
 	{
 		fputs("penstock run: out of memory\n", stderr);
 		return 2;
 	}
-	failed = read_options(argc, argv, options, &count, level);
+	failed = read_options(&line, argc, argv);
 	if (failed == 0)
-		failed = take_options(p, options, count);
-	free(options);
+		failed = take_options(p, line.options, line.count);
+	free(line.options);
 	return failed;
 }
 

@@ -8,8 +8,9 @@
 static const char *const used_settings[] = {"source", "to", "tables", "connect-timeout", NULL};
 
 static void
-print_help(void)
+print_help(const void *context)
 {
+	(void) context;
 	puts(
 		"penstock sequences sets the sequences at databases to what they are at the source: those\n"
 		"that wanted tables own or use. Run it when writers are about to change over.\n\n"
@@ -22,33 +23,15 @@ print_help(void)
 static int
 parse_options(penstock *p, int argc, char **argv)
 {
-	struct option options[16];
-	int count = pen_cli_setting_options(options, 14, used_settings);
-	int c;
+	static const pen_cli_syntax syntax = {
+		.command = "sequences",
+		.usage = "Usage: penstock sequences --source=CONNINFO --to=[NAME=]URI...\n",
+		.settings = used_settings,
+		.letters = "h",
+		.help = print_help};
+	int code = pen_cli_options(&syntax, &p->settings, NULL, argc, argv);
 
-	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
-	options[count] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
-	{
-		if (c == 'h')
-		{
-			print_help();
-			return 1;
-		}
-		if (c < PEN_CLI_SETTING)
-			break;
-		if (penstock_set(p, pen_setting_table[c - PEN_CLI_SETTING].name, optarg) < 0)
-		{
-			fprintf(stderr, "penstock sequences: %s\n", penstock_error(p));
-			return 3;
-		}
-	}
-	if (c == -1 && optind == argc)
-		return 0;
-	fputs("Usage: penstock sequences --source=CONNINFO --to=[NAME=]URI...\n"
-		  "Try \"penstock sequences --help\".\n",
-		  stderr);
-	return 3;
+	return code == 0 && optind != argc ? pen_cli_make_no_sense(&syntax) : code;
 }
 
 static penstock_status

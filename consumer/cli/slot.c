@@ -10,8 +10,9 @@
 static const char *const used_settings[] = {"source", "slot", "connect-timeout", "two-phase", NULL};
 
 static void
-print_help(void)
+print_help(const void *context)
 {
+	(void) context;
 	puts("penstock slot manages the replication slots of a source. A slot keeps WAL until its\n"
 		 "consumer has confirmed it: drop what nobody reads.\n\n"
 		 "Usage: penstock slot create --source=CONNINFO --slot=NAME [--two-phase]\n"
@@ -86,35 +87,15 @@ carry_out(const char *verb, const pen_settings *settings, pen_error *error)
 static int
 parse_options(pen_settings *settings, int argc, char **argv)
 {
-	struct option options[16];
-	int count = pen_cli_setting_options(options, 14, used_settings);
-	pen_error error;
-	int c;
+	static const pen_cli_syntax syntax = {
+		.command = "slot",
+		.usage = "Usage: penstock slot create|drop|list --source=CONNINFO [--slot=NAME]\n",
+		.settings = used_settings,
+		.letters = "h",
+		.help = print_help};
+	int code = pen_cli_options(&syntax, settings, NULL, argc, argv);
 
-	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
-	options[count] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
-	{
-		if (c == 'h')
-		{
-			print_help();
-			return 1;
-		}
-		if (c < PEN_CLI_SETTING)
-			break;
-		if (pen_settings_set(settings, pen_setting_table[c - PEN_CLI_SETTING].name,
-							 optarg != NULL ? optarg : "on", PEN_FROM_CALLER, &error) < 0)
-		{
-			fprintf(stderr, "penstock slot: %s\n", error.text);
-			return 3;
-		}
-	}
-	if (c == -1 && optind == argc - 1)
-		return 0;
-	fputs("Usage: penstock slot create|drop|list --source=CONNINFO [--slot=NAME]\n"
-		  "Try \"penstock slot --help\".\n",
-		  stderr);
-	return 3;
+	return code == 0 && optind != argc - 1 ? pen_cli_make_no_sense(&syntax) : code;
 }
 
 int

@@ -2,7 +2,6 @@
  * table, and telling it to do otherwise. Who asks for a copy may stop watching: it goes on. */
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,8 +9,7 @@
 #include "cli/cli.h"
 #include "cli/client.h"
 
-#define LOOK_MS  200
-#define WAIT_MAX 86400
+#define LOOK_MS 200
 
 static const char *const used_settings[] = {"state-dir", "slot", NULL};
 
@@ -27,8 +25,9 @@ typedef struct arguments
 } arguments;
 
 static void
-print_help(void)
+print_help(const void *context)
 {
+	(void) context;
 	puts("penstock tables tells about the tables of a running penstock, and changes them while it\n"
 		 "runs: one is copied, or copied again, and no other waits; or followed no more.\n\n"
 		 "Usage: penstock tables list [OPTION]...\n"
@@ -43,14 +42,6 @@ print_help(void)
 		 "  --help                          this text\n\n"
 		 "A table is listed from its first change on. Exit codes: 0 done, 1 failed or not done in\n"
 		 "time, 2 usage, or there is no such table or destination, 3 no penstock answered.");
-}
-
-static const char *
-text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text != NULL ? text : "";
 }
 
 static json_int_t
@@ -68,31 +59,24 @@ print_tables(const json_t *answer)
 	printf("%-32s %-16s %-10s %12s %12s %12s  %s\n", "TABLE", "DESTINATION", "STATE", "INSERTS",
 		   "UPDATES", "DELETES", "LSN");
 	json_array_foreach(json_object_get(answer, "tables"), i, table)
+	{
 		printf("%-32s %-16s %-10s %12" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT
 			   " %12" JSON_INTEGER_FORMAT "  %s\n",
-			   text_of(table, "table"), text_of(table, "destination"), text_of(table, "state"),
-			   count_of(table, "inserts"), count_of(table, "updates"), count_of(table, "deletes"),
-			   text_of(table, "lsn"));
+			   pen_client_text(table, "table"), pen_client_text(table, "destination"),
+			   pen_client_text(table, "state"), count_of(table, "inserts"),
+			   count_of(table, "updates"), count_of(table, "deletes"),
+			   pen_client_text(table, "lsn"));
+	}
 }
 
 /* ---- listing ---- */
 
 static int
-list_tables(const arguments *a, pen_client *client, pen_error *error)
+list_tables(const void *context, pen_client *client, pen_error *error)
 {
-	json_t *answer = pen_client_get(client, "/v1/tables", error);
+	const arguments *a = context;
 
-	if (answer == NULL)
-		return pen_client_exit_code(error);
-	if (a->json)
-	{
-		json_dumpf(answer, stdout, JSON_INDENT(2));
-		putchar('\n');
-	}
-	else
-		print_tables(answer);
-	json_decref(answer);
-	return 0;
+	return pen_client_show(client, "/v1/tables", a->json, print_tables, error);
 }
 
 /* ---- changing ---- */
@@ -139,9 +123,10 @@ is_name(const char *asked, const char *name)
 static bool
 is_asked_for(const arguments *a, const json_t *table)
 {
-	const char *name = text_of(table, "table");
+	const char *name = pen_client_text(table, "table");
 
-	if (a->destination != NULL && strcmp(a->destination, text_of(table, "destination")) != 0)
+	if (a->destination != NULL &&
+		strcmp(a->destination, pen_client_text(table, "destination")) != 0)
 		return false;
 	for (int i = 0; i < a->table_count; i++)
 	{
@@ -160,7 +145,8 @@ typedef struct tally
 	json_int_t bytes;
 } tally;
 
-/* How those that were asked for are: what goes on has rows, as a table that only streams has not. */
+/* How those that were asked for are: what goes on has rows,
+ * as a table that only streams has not. */
 static tally
 count_tables(const arguments *a, const json_t *answer, bool print)
 {
@@ -170,7 +156,7 @@ count_tables(const arguments *a, const json_t *answer, bool print)
 
 	json_array_foreach(json_object_get(answer, "tables"), i, table)
 	{
-		const char *state = text_of(table, "state");
+		const char *state = pen_client_text(table, "state");
 
 		if (!is_asked_for(a, table) || json_object_get(table, "rows") == NULL)
 			continue;
@@ -182,9 +168,9 @@ count_tables(const arguments *a, const json_t *answer, bool print)
 		found.bytes += count_of(table, "bytes");
 		if (print)
 			printf("%-32s %-16s %-12s %12" JSON_INTEGER_FORMAT " rows%s%s\n",
-				   text_of(table, "table"), text_of(table, "destination"), state,
-				   count_of(table, "rows"), text_of(table, "error")[0] != '\0' ? ": " : "",
-				   text_of(table, "error"));
+				   pen_client_text(table, "table"), pen_client_text(table, "destination"), state,
+				   count_of(table, "rows"), pen_client_text(table, "error")[0] != '\0' ? ": " : "",
+				   pen_client_text(table, "error"));
 	}
 	return found;
 }
@@ -203,8 +189,9 @@ show_progress(const tally *now, int64_t began_ms)
 }
 
 static int
-change_tables(const arguments *a, pen_client *client, pen_error *error)
+change_tables(const void *context, pen_client *client, pen_error *error)
 {
+	const arguments *a = context;
 	int64_t began_ms = pen_clock_ms();
 	bool live = isatty(STDERR_FILENO);
 	json_t *body = change_body(a);
@@ -233,23 +220,30 @@ change_tables(const arguments *a, pen_client *client, pen_error *error)
 /* ---- the command line ---- */
 
 static int
-complain(const char *what)
+take_option(const pen_cli_syntax *syntax, void *context, int option, const char *value)
 {
-	fprintf(stderr, "penstock tables: %s\nTry \"penstock tables --help\".\n", what);
-	return 3;
+	arguments *a = context;
+
+	if (option == 'w')
+		return pen_cli_take_wait(syntax, value, &a->wait_s);
+	if (option == 't')
+		a->destination = value;
+	else
+		a->json = true;
+	return 0;
 }
 
-static bool
-parse_wait(const char *text, int *seconds)
-{
-	char *end;
-	long value = strtol(text, &end, 10);
+static const struct option own_options[] = {{"to", required_argument, NULL, 't'},
+											{"wait", required_argument, NULL, 'w'},
+											{"json", no_argument, NULL, 'j'},
+											{0}};
 
-	if (end == text || *end != '\0' || value < 0 || value > WAIT_MAX)
-		return false;
-	*seconds = (int) value;
-	return true;
-}
+static const pen_cli_syntax syntax = {.command = "tables",
+									  .settings = used_settings,
+									  .own = own_options,
+									  .letters = "h",
+									  .help = print_help,
+									  .take = take_option};
 
 static int
 parse_arguments(arguments *a, int argc, char **argv)
@@ -262,78 +256,31 @@ parse_arguments(arguments *a, int argc, char **argv)
 			a->action = actions[i];
 	}
 	if (a->action == NULL)
-		return complain("say list, add, resync or remove");
+		return pen_cli_complain(&syntax, "say list, add, resync or remove");
 	a->tables = argv + optind + 1;
 	a->table_count = argc - optind - 1;
 	if ((a->action == actions[0]) != (a->table_count == 0))
-		return complain(a->table_count == 0 ? "which tables?" : "list takes no tables");
+		return pen_cli_complain(&syntax,
+								a->table_count == 0 ? "which tables?" : "list takes no tables");
 	return 0;
-}
-
-/* 0: go on; else the exit code plus one. */
-static int
-parse_options(arguments *a, int argc, char **argv)
-{
-	struct option options[10];
-	int count = pen_cli_setting_options(options, 6, used_settings);
-	pen_error error;
-	int c;
-
-	options[count++] = (struct option){"to", required_argument, NULL, 't'};
-	options[count++] = (struct option){"wait", required_argument, NULL, 'w'};
-	options[count++] = (struct option){"json", no_argument, NULL, 'j'};
-	options[count++] = (struct option){"help", no_argument, NULL, 'h'};
-	options[count] = (struct option){0};
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
-	{
-		if (c == 'h')
-		{
-			print_help();
-			return 1;
-		}
-		if (c == 'j')
-			a->json = true;
-		else if (c == 't')
-			a->destination = optarg;
-		else if (c == 'w')
-		{
-			if (!parse_wait(optarg, &a->wait_s))
-				return complain("--wait takes a number of seconds");
-		}
-		else if (c < PEN_CLI_SETTING)
-		{
-			fputs("Try \"penstock tables --help\".\n", stderr);
-			return 3;
-		}
-		else if (pen_settings_set(&a->settings, pen_setting_table[c - PEN_CLI_SETTING].name, optarg,
-								  PEN_FROM_CALLER, &error) < 0)
-			return complain(error.text);
-	}
-	return parse_arguments(a, argc, argv);
 }
 
 int
 pen_cli_tables(int argc, char **argv)
 {
 	arguments a = {.wait_s = -1};
-	pen_client *client;
 	pen_error error;
 	int code;
 
-	pen_error_clear(&error);
 	if (pen_settings_init(&a.settings, &error) < 0)
 		return 1;
-	code = parse_options(&a, argc, argv) - 1;
+	code = pen_cli_options(&syntax, &a.settings, &a, argc, argv);
+	if (code == 0)
+		code = parse_arguments(&a, argc, argv);
+	code--;
 	if (code == -1)
-	{
-		client = pen_client_open(a.settings.state_dir, a.settings.slot, &error);
-		code = client == NULL       ? pen_client_exit_code(&error)
-			   : a.table_count == 0 ? list_tables(&a, client, &error)
-									: change_tables(&a, client, &error);
-		pen_client_close(client);
-		if (error.status != PENSTOCK_OK)
-			fprintf(stderr, "penstock tables: %s\n", error.text);
-	}
+		code = pen_client_run("tables", &a.settings,
+							  a.table_count == 0 ? list_tables : change_tables, &a);
 	pen_settings_reset(&a.settings);
 	return code;
 }

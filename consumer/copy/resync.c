@@ -1,4 +1,5 @@
-/* resync.c -- a copy beside the stream. What the stream must know is told by the kind's functions. */
+/* resync.c -- a copy beside the stream.
+ * What the stream must know is told by the kind's functions. */
 #include "copy/resync.h"
 
 #include <pthread.h>

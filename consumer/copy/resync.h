@@ -22,9 +22,9 @@ typedef struct pen_resync_options
 } pen_resync_options;
 
 /*
- * Begin to copy the tables that the kind's recall tells of. What options points to is borrowed until
- * the end. NULL and error. The rows that are at the place are seen there until a table's copy is
- * committed.
+ * Begin to copy the tables that the kind's recall tells of. What options points to is borrowed
+ * until the end. NULL and error. The rows that are at the place are seen there until a table's copy
+ * is committed.
  */
 extern pen_resync *pen_resync_start(const pen_resync_options *options, pen_error *error);
 

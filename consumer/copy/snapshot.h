@@ -34,8 +34,8 @@ typedef struct pen_snapshot
 
 /*
  * Lock the wanted tables, ACCESS SHARE, and take a snapshot of them. options is borrowed until the
- * end. E_RETRY: connection lost, server busy, tables kept changing. E_CONFIG: a right, the plugin or
- * a setting of the server is missing; the text tells the remedy.
+ * end. E_RETRY: connection lost, server busy, tables kept changing. E_CONFIG: a right, the plugin
+ * or a setting of the server is missing; the text tells the remedy.
  */
 extern penstock_status pen_snapshot_take(pen_snapshot *snapshot,
 										 const pen_snapshot_options *options, pen_error *error);

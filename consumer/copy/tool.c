@@ -75,7 +75,8 @@ pen_tool_login_reset(pen_tool_login *login)
 
 /* ---- running ---- */
 
-/* Our environment with the password in front, both for free(); *ours is that one string, or NULL. */
+/* Our environment with the password in front, both for free();
+ * *ours is that one string, or NULL. */
 static char **
 make_environment(const pen_tool_login *login, char **ours)
 {

@@ -16,7 +16,7 @@
 struct pen_decoder
 {
 	pen_schema schema;
-	Penstock__V1__Session *session; /* NULL: none yet */
+	Penstock__V1__Session *session; /* NULL: none yet; its strings are lent out */
 	penstock_transaction transaction;
 	pen_narrator narrator; /* its head is that of the open transaction or part */
 	ProtobufCAllocator allocator;
@@ -84,17 +84,6 @@ pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction
 	decoder->narrator.head = (pen_json_head){.xid = transaction->xid,
 											 .commit_lsn = transaction->commit_lsn,
 											 .commit_time = transaction->commit_time};
-}
-
-const char *
-pen_decoder_option(const pen_decoder *decoder, const char *name)
-{
-	if (decoder->session == NULL)
-		return NULL;
-	for (size_t i = 0; i < decoder->session->n_options; i++)
-		if (strcmp(decoder->session->options[i]->name, name) == 0)
-			return decoder->session->options[i]->value;
-	return NULL;
 }
 
 bool

@@ -62,9 +62,6 @@ extern penstock_status pen_decode_event(pen_decoder *decoder, pen_wire_reader *r
  * in pieces. After a Session. */
 extern void pen_decoder_resume(pen_decoder *decoder, const penstock_transaction *transaction);
 
-/* An option in force in this session, or NULL. Lives as long as the session's other strings. */
-extern const char *pen_decoder_option(const pen_decoder *decoder, const char *name);
-
 /* Do not look into changes in parts of streams: they are kept as bytes, and decoded by
  * pen_decode_kept when their transaction has committed. `event` is empty then. */
 extern void pen_decoder_defer_streams(pen_decoder *decoder);

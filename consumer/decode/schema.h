@@ -1,5 +1,6 @@
 /* schema.h -- the tables that a stream has described, found by their number in it.
- * A number is used once; descriptions stay until the stream ends, since rows in queues name them. */
+ * A number is used once; descriptions stay until the stream ends,
+ * since rows in queues name them. */
 #ifndef PEN_SCHEMA_H
 #define PEN_SCHEMA_H
 

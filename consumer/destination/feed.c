@@ -186,7 +186,8 @@ push_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 	return status;
 }
 
-/* With the lock held: there is no room for this now, and the worker may have to do something for it. */
+/* With the lock held: there is no room for this now,
+ * and the worker may have to do something for it. */
 static void
 hold(pen_feed *feed, pen_chunk *chunk)
 {

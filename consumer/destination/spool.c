@@ -366,8 +366,8 @@ write_head(pen_spool *spool, pen_error *error)
 	uint64_t end_lsn = spool->end_lsn;
 	penstock_status status;
 
-	/* An open transaction is not here, and not whole even at its end: it comes again in a stream that
-	 * begins before it. */
+	/* An open transaction is not here, and not whole even at its end: it comes again in a stream
+	 * that begins before it. */
 	if (spool->empty)
 		end_lsn = spool->start_wanted ? spool->start_lsn : spool->open.commit_lsn;
 	if (pen_store_roll(spool->store, error) < 0)

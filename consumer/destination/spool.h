@@ -72,8 +72,8 @@ extern penstock_status pen_spool_advance(pen_spool *spool, uint64_t lsn, pen_err
 extern void pen_spool_truncate(pen_spool *spool, uint64_t lsn);
 /* Drop everything. While nobody reads. */
 extern penstock_status pen_spool_reset(pen_spool *spool, pen_error *error);
-/* After a failure: keep what is on disk for certain, so that the next stream goes on at end_lsn, which
- * goes back. While nobody reads. */
+/* After a failure: keep what is on disk for certain, so that the next stream goes on at end_lsn,
+ * which goes back. While nobody reads. */
 extern penstock_status pen_spool_mend(pen_spool *spool, pen_error *error);
 /* A start that could not be written yet, once: for a reader who is at the end, and would read what
  * follows elsewhere. While nobody writes. */
@@ -90,8 +90,8 @@ extern penstock_status pen_spool_rewind(pen_spool *spool, uint64_t lsn, pen_erro
  */
 extern void pen_spool_mark_end(pen_spool *spool);
 extern void pen_spool_skip_marked(pen_spool *spool);
-/* PENSTOCK_OK, PENSTOCK_AGAIN at the end of what has been appended, E_REFUSED (damaged), E_RETRY: also
- * at the end of what is left after a failure. */
+/* PENSTOCK_OK, PENSTOCK_AGAIN at the end of what has been appended, E_REFUSED (damaged), E_RETRY:
+ * also at the end of what is left after a failure. */
 extern penstock_status pen_spool_next(pen_spool *spool, pen_spool_item *item, pen_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 /* encode.h -- chunks as bytes again: what transaction/replay.h reads back.
- * What is written between two resets can be read by itself: it says of every relation what it is. */
+ * What is written between two resets can be read by itself:
+ * it says of every relation what it is. */
 #ifndef PEN_ENCODE_H
 #define PEN_ENCODE_H
 
@@ -14,7 +15,8 @@
  *     varint count, so often: varint number of a change in the record, counted from 0, and varint
  *         its sequence; those after it follow one by one
  *     PEN_RECORD_CONTINUES: varint xid, varint commit LSN, varint commit time (as uint64), varint
- *         end LSN, varint length of the gid (0: none) and the gid, of the transaction in which the first event stands
+ *         end LSN, varint length of the gid (0: none) and the gid, of the transaction in which the
+ *         first event stands
  *
  * PEN_RECORD_FRESH: the first one after a reset; its first event is a Session.
  */

@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 
-/* Settings that values' texts follow, pinned as the plugin pins them, so that what one server prints
- * another reads, and rows compare as text. */
+/* Settings that values' texts follow, pinned as the plugin pins them, so that what one server
+ * prints another reads, and rows compare as text. */
 #define PEN_PQ_PINNED_SETTINGS                                                                     \
 	"-c datestyle=ISO,YMD -c intervalstyle=postgres -c extra_float_digits=1 -c bytea_output=hex "  \
 	"-c timezone=UTC -c lc_monetary=C -c array_nulls=on -c xmloption=content "                     \

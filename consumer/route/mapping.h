@@ -21,8 +21,8 @@ extern pen_mapping *pen_mapping_new(const pen_route *run, const char *tables,
 									size_t rule_count, pen_error *error);
 extern void pen_mapping_free(pen_mapping *mapping);
 
-/* What was added and removed later (NULL: nothing) goes before all that; borrowed. While nobody else
- * uses the mapping. */
+/* What was added and removed later (NULL: nothing) goes before all that; borrowed.
+ * While nobody else uses the mapping. */
 extern void pen_mapping_amend(pen_mapping *mapping, const pen_amendments *amendments);
 
 /* By the table's name at the source. mapping NULL takes every table. */

@@ -9,8 +9,8 @@ typedef struct pen_route pen_route;
 /*
  * A route from a list of patterns, separated by commas: `schema.table`, where * stands for any
  * run of characters and \ takes the next character as it is; without a dot the schema is public.
- * White space around a name does not count. NULL or "" takes every table. The schema `penstock`, where progress is kept, is never taken.
- * NULL and error (E_CONFIG) when a pattern is malformed.
+ * White space around a name does not count. NULL or "" takes every table. The schema `penstock`,
+ * where progress is kept, is never taken. NULL and error (E_CONFIG) when a pattern is malformed.
  */
 extern pen_route *pen_route_new(const char *patterns, pen_error *error);
 extern void pen_route_free(pen_route *route);

@@ -1,4 +1,5 @@
-/* rules.c -- parse what is said of tables. Lists are kept sorted, so that equal rules look equal. */
+/* rules.c -- parse what is said of tables.
+ * Lists are kept sorted, so that equal rules look equal. */
 #include <stdlib.h>
 #include <string.h>
 

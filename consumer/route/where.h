@@ -2,7 +2,8 @@
  *
  *   condition   and, or, not, parentheses over
  *               column <op> value, column <op> column    = <> != < <= > >=
- *               column IS [NOT] NULL, column [NOT] IN (value, …), a boolean column, true, false, null
+ *               column IS [NOT] NULL, column [NOT] IN (value, …), a boolean column,
+ *               true, false, null
  *   value       a number, 'text', true, false, null
  *   column      as in SQL: lower case is meant unless it stands between double quotes
  *
@@ -29,7 +30,8 @@ typedef struct pen_where_bound pen_where_bound;
 extern pen_where *pen_where_parse(const char *text, pen_error *error);
 extern void pen_where_free(pen_where *where);
 
-/* The condition in one form, whatever its white space, case and parentheses, as SQL. Owned by it. */
+/* The condition in one form, whatever its white space, case and parentheses, as SQL.
+ * Owned by it. */
 extern const char *pen_where_canonical(const pen_where *where);
 
 /*

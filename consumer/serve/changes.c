@@ -1,6 +1,6 @@
 /* changes.c -- read what is to be done with which tables.
- * Nothing that is unknown or left over is passed by in silence: a mistyped member must not widen what
- * is done. */
+ * Nothing that is unknown or left over is passed by in silence: a mistyped member must not widen
+ * what is done. */
 #include "serve/changes.h"
 
 #include <stdio.h>

@@ -139,12 +139,6 @@ pen_shelf_drop(pen_shelf *shelf, pen_parcel *parcel)
 	free(parcel);
 }
 
-size_t
-pen_shelf_bytes(const pen_shelf *shelf)
-{
-	return shelf->bytes;
-}
-
 /* ---- to disk ---- */
 
 static penstock_status

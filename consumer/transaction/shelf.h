@@ -55,7 +55,4 @@ extern penstock_status pen_parcel_next(pen_shelf *shelf, pen_parcel *parcel, pen
 /* No piece is left. */
 extern bool pen_parcel_is_empty(const pen_parcel *parcel);
 
-/* Bytes in memory. */
-extern size_t pen_shelf_bytes(const pen_shelf *shelf);
-
 #endif

@@ -43,8 +43,8 @@ extern void pen_assembler_resume(pen_assembler *assembler, const penstock_transa
 
 /*
  * Take one event of the stream and append what it means to chunk, which holds the event's bytes.
- * Not while something is pending. E_DATA when it cannot stand where it stands: a change outside of a
- * transaction, a commit that is not its begin's, commits out of order. E_RETRY: no memory, or no
+ * Not while something is pending. E_DATA when it cannot stand where it stands: a change outside of
+ * a transaction, a commit that is not its begin's, commits out of order. E_RETRY: no memory, or no
  * space on disk for what is kept.
  */
 extern penstock_status pen_assembler_take(pen_assembler *assembler, const pen_decoded *decoded,

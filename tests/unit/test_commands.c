@@ -1,4 +1,5 @@
-/* test_commands.c -- who asks gets an answer or a no, never both, and waits for neither too long. */
+/* test_commands.c -- who asks gets an answer or a no, never both,
+ * and waits for neither too long. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>

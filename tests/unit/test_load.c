@@ -1,5 +1,6 @@
 /* test_load.c -- rows of a binary COPY as Values; and, where PENSTOCK_TEST_SOURCE names a database
- * to play in, loading from a real server (PENSTOCK_TEST_PLUGIN: which plugin, pgoutput if unset). */
+ * to play in, loading from a real server
+ * (PENSTOCK_TEST_PLUGIN: which plugin, pgoutput if unset). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_parts.c -- transactions that arrive in parts: random ones, read from their bytes, come out as
- * if they had arrived whole, from memory and from disk. */
+/* test_parts.c -- transactions that arrive in parts: random ones, read from their bytes, come out
+ * as if they had arrived whole, from memory and from disk. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* test_settings.c -- what the options of a run may say, and what is said about those they may not. */
+/* test_settings.c -- what the options of a run may say,
+ * and what is said about those they may not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,7 @@
-/* test_spool.c -- what goes into a spool comes out of it, each transaction once, whatever was between. */
+/* test_spool.c -- what goes into a spool comes out of it, each transaction once,
+ * whatever was between. */
 #include "history.h"
+#include "top.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,27 +29,20 @@ fdatasync(int fd)
 	return fsync(fd);
 }
 
-static char top[64];
-
 static int
-make_top(void **state)
+set_up(void **state)
 {
 	*state = NULL;
 	atomic_store(&disk_fails, false);
 	history_seed = 77;
-	snprintf(top, sizeof(top), "%.40s/test_spool.XXXXXX",
-			 getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
-	return mkdtemp(top) == NULL;
+	return make_top("test_spool");
 }
 
 static int
-remove_top(void **state)
+tear_down(void **state)
 {
-	char command[100];
-
 	(void) state;
-	snprintf(command, sizeof(command), "rm -rf '%s'", top);
-	return system(command);
+	return remove_top();
 }
 
 static void
@@ -624,7 +619,8 @@ test_from_memory_to_disk_to_both_and_back(void **state)
 	pen_feed_state_get(feed, &s);
 	assert_false(s.spooling);
 	assert_int_equal(pen_feed_resume_lsn(feed, 1000), 1000);
-	/* Crowded: to disk, behind what is in memory, which is not counted for one that has not got it. */
+	/* Crowded: to disk, behind what is in memory,
+	 * which is not counted for one that has not got it. */
 	push(feed, h, t[5].first, t[10].first);
 	pen_feed_state_get(feed, &s);
 	assert_true(s.spooling && s.behind);
@@ -740,7 +736,7 @@ test_a_start_without_room_on_disk_is_told_before_what_follows_in_memory(void **s
 	history_free(h);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_top, remove_top)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
 main(void)

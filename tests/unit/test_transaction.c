@@ -1,4 +1,5 @@
-/* test_transaction.c -- in what order events may come, and what of them reaches the destinations. */
+/* test_transaction.c -- in what order events may come,
+ * and what of them reaches the destinations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -172,9 +172,9 @@ traces_of(const pen_heap *heap, uint32_t hash)
 	return &heap->traces[n / BUCKETS_IN_PIECE][n % BUCKETS_IN_PIECE];
 }
 
-/* A new key, as every insert has one, is then seldom looked for in a chain, where each row is a cache
- * miss; and sixteen bits a bucket stay in the cache longer than the chains' beginnings do. The bit
- * comes from the hash's other end than the bucket. */
+/* A new key, as every insert has one, is then seldom looked for in a chain, where each row is a
+ * cache miss; and sixteen bits a bucket stay in the cache longer than the chains' beginnings do.
+ * The bit comes from the hash's other end than the bucket. */
 static inline uint16_t
 trace(uint32_t hash)
 {

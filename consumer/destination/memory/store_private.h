@@ -1,4 +1,4 @@
-/* store_private.h -- what store.c, transaction.c and reader.c share. */
+/* store_private.h -- what store.c, transaction.c and its parts, and reader.c share. */
 #ifndef PEN_MEMORY_STORE_PRIVATE_H
 #define PEN_MEMORY_STORE_PRIVATE_H
 

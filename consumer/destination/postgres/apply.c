@@ -9,6 +9,18 @@
 
 /* ---- rows ---- */
 
+/* "id, part": the names of the key's columns, never the values. "" without a key. */
+static void
+print_key(const pen_target *target, char *into, size_t size)
+{
+	size_t used = 0;
+
+	into[0] = '\0';
+	for (int i = 0; i < target->relation->key_count && used < size; i++)
+		used += (size_t) snprintf(into + used, size - used, "%s%s", i > 0 ? ", " : "",
+								  target->relation->columns[target->relation->key_columns[i]].name);
+}
+
 void
 pen_postgres_explain_row(const pen_expectation *expected, pen_error *error)
 {
@@ -17,7 +29,7 @@ pen_postgres_explain_row(const pen_expectation *expected, pen_error *error)
 	char key[200] = "";
 
 	if (error->sqlstate[0] != '\0')
-		pen_postgres_print_key(statement->target, key, sizeof(key));
+		print_key(statement->target, key, sizeof(key));
 	/* What does not fit in this place is about the row, whatever the class of the SQLSTATE says. */
 	if (error->status == PENSTOCK_E_CONFIG && strncmp(error->sqlstate, "42", 2) != 0)
 		error->status = PENSTOCK_E_DATA;
@@ -25,17 +37,6 @@ pen_postgres_explain_row(const pen_expectation *expected, pen_error *error)
 					  self->base.config->name, pen_target_operation_name(statement->operation),
 					  statement->target->quoted, key[0] != '\0' ? " (key " : "", key,
 					  key[0] != '\0' ? ")" : "", LSN_ARGS(expected->lsn));
-}
-
-void
-pen_postgres_print_key(const pen_target *target, char *into, size_t size)
-{
-	size_t used = 0;
-
-	into[0] = '\0';
-	for (int i = 0; i < target->relation->key_count && used < size; i++)
-		used += (size_t) snprintf(into + used, size - used, "%s%s", i > 0 ? ", " : "",
-								  target->relation->columns[target->relation->key_columns[i]].name);
 }
 
 static uint64_t
@@ -58,7 +59,7 @@ check_one_row(const pen_expectation *expected, uint64_t affected, pen_error *err
 		self->counters.conflicts++;
 		return PENSTOCK_OK;
 	}
-	pen_postgres_print_key(statement->target, key, sizeof(key));
+	print_key(statement->target, key, sizeof(key));
 	pen_error_set(error, PENSTOCK_E_DATA,
 				  "%llu rows were affected instead of 1: the destination's rows are not the "
 				  "source's%s%s%s",

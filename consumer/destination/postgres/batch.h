@@ -106,7 +106,8 @@ extern void pen_batch_free(pen_batch *batch);
  */
 extern pen_batch_table *pen_batch_table_get(pen_batch *batch, const penstock_relation *relation,
 											bool *added);
-/* Another description of the same source table, or of one that had its name; NULL: there is none. */
+/* Another description of the same source table, or of one that had its name;
+ * NULL: there is none. */
 extern pen_batch_table *pen_batch_table_older(const pen_batch *batch,
 											  const penstock_relation *relation);
 /* The batch must be clear. */

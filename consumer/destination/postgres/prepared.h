@@ -1,8 +1,8 @@
 /* prepared.h -- prepared transactions of the source, prepared and ended at the destination: each
  * once, whatever dies in between.
  *
- * Data and progress are two transactions here, as the first stays open: what was prepared is found by
- * its name when it comes again, and a row that it wrote itself tells that it was committed. */
+ * Data and progress are two transactions here, as the first stays open: what was prepared is found
+ * by its name when it comes again, and a row that it wrote itself tells that it was committed. */
 #ifndef PEN_PREPARED_H
 #define PEN_PREPARED_H
 

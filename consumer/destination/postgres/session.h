@@ -83,8 +83,8 @@ typedef struct postgres_destination
 
 /* ---- postgres.c ---- */
 
-/* A session of a copy, as one that applies has it; NULL and error. The source itself, and a database
- * that is a destination under another name too, are refused. */
+/* A session of a copy, as one that applies has it; NULL and error. The source itself, and a
+ * database that is a destination under another name too, are refused. */
 extern PGconn *pen_postgres_connect(const pen_destination_config *config,
 									const pen_source_identity *source, pen_error *error);
 
@@ -108,7 +108,8 @@ extern penstock_status pen_postgres_flush_batch(postgres_destination *self, pen_
 extern penstock_status pen_postgres_replay(postgres_destination *self, size_t from, size_t to,
 										   pen_reason reason, pen_error *error);
 
-/* After an error of a statement: take up sending again, beginning with a rollback to a savepoint. */
+/* After an error of a statement: take up sending again,
+ * beginning with a rollback to a savepoint. */
 extern penstock_status pen_postgres_recover(postgres_destination *self, pen_error *error);
 
 /* Forget all targets: what was recorded of them has been rolled back, or the session ends. What is
@@ -142,8 +143,5 @@ extern penstock_status pen_postgres_prepare(postgres_destination *self,
 
 /* Say which table and LSN an error is about; set values aside. */
 extern void pen_postgres_explain_row(const pen_expectation *expected, pen_error *error);
-
-/* "(id, part)": the names of the key's columns, never the values. "" without a key. */
-extern void pen_postgres_print_key(const pen_target *target, char *into, size_t size);
 
 #endif

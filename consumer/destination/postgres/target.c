@@ -670,8 +670,7 @@ pen_reason_name(pen_reason reason)
 		[PEN_REASON_KEY_TYPE] = "key_type",     [PEN_REASON_TYPE] = "type",
 		[PEN_REASON_DEFERRABLE] = "deferrable", [PEN_REASON_EXCLUSION] = "exclusion",
 		[PEN_REASON_EFFECTS] = "effects",       [PEN_REASON_TRUNCATE] = "truncate",
-		[PEN_REASON_LARGE] = "large",           [PEN_REASON_FAILED] = "failed",
-		[PEN_REASON_CONFLICT] = "conflict",
+		[PEN_REASON_FAILED] = "failed",         [PEN_REASON_CONFLICT] = "conflict",
 	};
 
 	return names[reason];

@@ -51,7 +51,6 @@ typedef enum pen_reason
 	PEN_REASON_EXCLUSION,
 	PEN_REASON_EFFECTS, /* triggers, foreign keys, rules, row security */
 	PEN_REASON_TRUNCATE,
-	PEN_REASON_LARGE,    /* a value that fits in no set */
 	PEN_REASON_FAILED,   /* the sets did, and were rolled back */
 	PEN_REASON_CONFLICT, /* carefully, after a row was rejected */
 	PEN_REASON_COUNT

@@ -67,7 +67,8 @@ extern "C"
 	/*
  * A committed source transaction, or with gid one that was prepared; then the record is that of
  * PREPARE TRANSACTION from begin to prepare, and in the events that end it that of COMMIT PREPARED
- * or ROLLBACK PREPARED, and end_lsn is known from the begin. LSNs as PostgreSQL prints them: %X/%X of the two halves.
+ * or ROLLBACK PREPARED, and end_lsn is known from the begin. LSNs as PostgreSQL prints them: %X/%X
+ * of the two halves.
  */
 	typedef struct penstock_transaction
 	{

@@ -56,8 +56,8 @@ extern "C"
 
 	/* ---- life ---- */
 
-	/* A new, closed penstock, or NULL without memory. penstock_free(NULL) is harmless; freeing stops
- * at a transaction boundary, as after penstock_stop. */
+	/* A new, closed penstock, or NULL without memory. penstock_free(NULL) is harmless; freeing
+ * stops at a transaction boundary, as after penstock_stop. */
 	PENSTOCK_API penstock *penstock_new(void);
 	PENSTOCK_API void penstock_free(penstock *p);
 
@@ -96,15 +96,15 @@ extern "C"
 
 	/*
  * Let a destination finish its transaction, commit, and be closed: it takes nothing more, and the
- * slot keeps what it misses, until it is resumed. Others go on. destination is its name; NULL is all
- * of them. Returns at once; the log tells when it is paused. PENSTOCK_E_CONFIG: there is none of
- * that name.
+ * slot keeps what it misses, until it is resumed. Others go on. destination is its name; NULL is
+ * all of them. Returns at once; the log tells when it is paused. PENSTOCK_E_CONFIG: there is none
+ * of that name.
  */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_pause(penstock *p,
 																	const char *destination);
 
-	/* Open a destination again that was paused, or that stopped for good because of an error, and go
- * on where it is; what it rejected is tried afresh. As penstock_pause otherwise. */
+	/* Open a destination again that was paused, or that stopped for good because of an error, and
+ * go on where it is; what it rejected is tried afresh. As penstock_pause otherwise. */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_resume(penstock *p,
 																	 const char *destination);
 
@@ -121,8 +121,8 @@ extern "C"
 		PENSTOCK_LOG_ERROR
 	} penstock_log_level;
 
-	/* What happened, in one line without row data or passwords. component: "source" or the name of a
- * destination. Called from the library's threads, one call at a time. */
+	/* What happened, in one line without row data or passwords. component: "source" or the name of
+ * a destination. Called from the library's threads, one call at a time. */
 	typedef void (*penstock_log_callback)(penstock_log_level level, const char *component,
 										  const char *text, void *context);
 
@@ -138,8 +138,9 @@ extern "C"
 	typedef penstock_status (*penstock_callback)(penstock *p, const penstock_event *event,
 												 void *context);
 
-	/* Before penstock_open. table is `schema.table` or a pattern with *, or NULL for all. Several may
- * be registered; each matching one is called. on_transaction is called for begin and commit. */
+	/* Before penstock_open. table is `schema.table` or a pattern with *, or NULL for all. Several
+ * may be registered; each matching one is called.
+ * on_transaction is called for begin and commit. */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_on_change(penstock *p,
 																		const char *table,
 																		penstock_callback callback,
@@ -245,9 +246,9 @@ extern "C"
 		PENSTOCK_FIELD_BYTES   /* penstock_text */
 	} penstock_field_type;
 
-	/* One column and the field that takes it. null_offset: of a bool that becomes true for NULL, or -1
- * for a column that is never NULL (then a NULL is PENSTOCK_E_DATA). `penstock gen-struct` prints
- * struct and fields of a live table. */
+	/* One column and the field that takes it. null_offset: of a bool that becomes true for NULL, or
+ * -1 for a column that is never NULL (then a NULL is PENSTOCK_E_DATA). `penstock gen-struct`
+ * prints struct and fields of a live table. */
 	typedef struct penstock_field
 	{
 		const char *column;

@@ -1,0 +1,91 @@
+/* worker_private.h -- what worker.c, worker_state.c and worker_stream.c share. */
+#ifndef PEN_WORKER_PRIVATE_H
+#define PEN_WORKER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/clock.h"
+#include "destination/worker.h"
+#include "route/mapper.h"
+
+/* What pen_worker_pause and pen_worker_resume leave for the thread. */
+typedef enum worker_request
+{
+	REQUEST_NONE,
+	REQUEST_PAUSE,
+	REQUEST_RESUME
+} worker_request;
+
+struct pen_worker
+{
+	pen_destination *destination;
+	const pen_source_identity *source;
+	const pen_log *log;
+	void (*wake)(void *);
+	void *wake_context;
+	pen_feed *feed;
+	pen_mapper *mapper; /* the thread's own; NULL: nothing is mapped */
+	pthread_t thread;
+	bool running;
+	atomic_bool quit;
+	atomic_uint epoch; /* of the newest stream, as the receiver sees it */
+
+	pthread_mutex_t lock; /* for status, and for nothing that waits */
+	pen_worker_status status;
+	uint64_t status_handled;
+	worker_request request; /* taken by the thread in one step with the change of state */
+
+	/* The thread's own. */
+	pen_position position;
+	bool open;
+	bool in_transaction;
+	bool skipping;        /* the open transaction is one that the destination has */
+	bool gathered;        /* something was handed over since the last flush */
+	bool whole;           /* and the end of a transaction, too */
+	uint64_t open_lsn;    /* commit LSN of the open transaction */
+	uint64_t careful_lsn; /* flush before this transaction begins */
+	uint64_t handled;     /* items that came through memory */
+	int poll_ms;
+	pen_backoff backoff;
+	bool at_once; /* the next attempt to open waits for nothing */
+	bool probing;
+	uint64_t data_error_lsn; /* where a row was last rejected */
+	bool data_error_seen;
+};
+
+/* ---- worker_state.c: the worker's thread, and before it starts its owner's ---- */
+
+extern pen_worker_state pen_worker_state_get(pen_worker *worker);
+
+/* Tell the receiver the state, the position, and error if there is one,
+ * else the last one stays. */
+extern void pen_worker_publish(pen_worker *worker, pen_worker_state state, const pen_error *error);
+
+/* Open, and ready for the next stream to begin, not for the one that runs. */
+extern void pen_worker_publish_ready(pen_worker *worker);
+
+extern worker_request pen_worker_request_get(pen_worker *worker);
+
+/* Is there something to obey now? A pause waits for the end of a transaction. */
+extern bool pen_worker_request_is_due(pen_worker *worker);
+
+/* The request is taken together with the change of state, so that nobody sees the old state without
+ * the request. One that has replaced it meanwhile is left for the next look. */
+extern void pen_worker_obeyed(pen_worker *worker, worker_request request, pen_worker_state state);
+
+/* ---- worker_stream.c: the worker's thread ---- */
+
+/* What was handed over since the last flush is void, with the open transaction. */
+extern void pen_worker_forget_stream(pen_worker *worker);
+
+/* Commit what is gathered. */
+extern penstock_status pen_worker_flush(pen_worker *worker, pen_error *error);
+
+/* Do what an item says. A failure means that the destination must be closed. */
+extern penstock_status pen_worker_handle(pen_worker *worker, pen_item *item, pen_error *error);
+
+/* Nothing is queued: commit what is gathered, and see what has become durable. */
+extern penstock_status pen_worker_drained(pen_worker *worker, pen_error *error);
+
+#endif
