@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
 #include "copy/tool.h"
 #include "pq/pq.h"
 
@@ -127,20 +128,13 @@ penstock_status
 pen_definitions_dump(pen_definitions *definitions, const pen_copy_options *options,
 					 const pen_snapshot *snapshot, pen_error *error)
 {
-	const char *parent = getenv("TMPDIR");
 	pen_tool_login login;
 	penstock_status status;
 
 	*definitions = (pen_definitions){0};
-	if (asprintf(&definitions->folder, "%s/penstock.XXXXXX", parent != NULL ? parent : "/tmp") < 0)
-	{
-		definitions->folder = NULL;
-		return out_of_memory(error);
-	}
-	if (mkdtemp(definitions->folder) == NULL)
-		return pen_error_set(error, PENSTOCK_E_CONFIG,
-							 "could not make a folder in %s for a dump; set TMPDIR to another one",
-							 parent != NULL ? parent : "/tmp");
+	definitions->folder = pen_scratch_directory("dump", error);
+	if (definitions->folder == NULL)
+		return error->status = PENSTOCK_E_CONFIG; /* nothing has begun yet */
 	if (asprintf(&definitions->archive, "%s/dump", definitions->folder) < 0)
 	{
 		definitions->archive = NULL;

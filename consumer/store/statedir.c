@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/scratch.h"
+
 #define SCRATCH_MAX 8
 #define REMOVE_FDS  16
 
@@ -289,23 +291,9 @@ pen_statedir_make(pen_statedir *state, const char *name, pen_error *error)
 static penstock_status
 make_temporary(pen_statedir *state, pen_error *error)
 {
-	const char *base = getenv("TMPDIR");
-
-	if (state->temporary != NULL)
-		return PENSTOCK_OK;
-	if (base == NULL || base[0] == '\0')
-		base = "/tmp";
-	if (asprintf(&state->temporary, "%s/penstock-%d-XXXXXX", base, (int) getpid()) < 0)
-	{
-		state->temporary = NULL;
-		return no_memory(error);
-	}
-	if (mkdtemp(state->temporary) != NULL)
-		return PENSTOCK_OK;
-	system_error("make", state->temporary, error);
-	free(state->temporary);
-	state->temporary = NULL;
-	return PENSTOCK_E_RETRY;
+	if (state->temporary == NULL)
+		state->temporary = pen_scratch_directory("scratch", error);
+	return state->temporary != NULL ? PENSTOCK_OK : error->status;
 }
 
 char *
