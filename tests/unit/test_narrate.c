@@ -10,6 +10,7 @@
 
 #include "base/buffer.h"
 #include "narrate.h"
+#include "stream_events.h"
 
 /* What is unpacked; emptied before each event, as the owner of a narrator does. */
 static char arena[1 << 16];
@@ -90,28 +91,10 @@ new_narrator(void)
 
 /* ---- events ---- */
 
-static void
-put(pen_wire_buf *buf, pen_event_kind kind, const ProtobufCMessage *message)
-{
-	uint8_t packed[1024];
-
-	assert_true(protobuf_c_message_get_packed_size(message) <= sizeof(packed));
-	pen_wire_write_packed(buf, kind, packed, protobuf_c_message_pack(message, packed));
-}
-
 static ProtobufCBinaryData
 binary(const char *text)
 {
 	return (ProtobufCBinaryData){strlen(text), (uint8_t *) text};
-}
-
-static void
-put_session(pen_wire_buf *buf)
-{
-	Penstock__V1__Session session = PENSTOCK__V1__SESSION__INIT;
-
-	session.protocol_version = 2;
-	put(buf, PEN_EVENT_SESSION, &session.base);
 }
 
 static void
@@ -169,34 +152,6 @@ put_origin(pen_wire_buf *buf, const char *name)
 	origin.name = binary(name);
 	origin.lsn = UINT64_C(0xFFFFFFFF00000000);
 	put(buf, PEN_EVENT_ORIGIN, &origin.base);
-}
-
-static void
-put_stream_start(pen_wire_buf *buf, uint32_t xid, bool first)
-{
-	Penstock__V1__StreamStart start = PENSTOCK__V1__STREAM_START__INIT;
-
-	start.xid = xid;
-	start.first = first;
-	put(buf, PEN_EVENT_STREAM_START, &start.base);
-}
-
-static void
-put_stream_stop(pen_wire_buf *buf)
-{
-	Penstock__V1__StreamStop stop = PENSTOCK__V1__STREAM_STOP__INIT;
-
-	put(buf, PEN_EVENT_STREAM_STOP, &stop.base);
-}
-
-static void
-put_stream_abort(pen_wire_buf *buf, uint32_t xid, uint32_t subxid)
-{
-	Penstock__V1__StreamAbort stream_abort = PENSTOCK__V1__STREAM_ABORT__INIT;
-
-	stream_abort.xid = xid;
-	stream_abort.subxid = subxid;
-	put(buf, PEN_EVENT_STREAM_ABORT, &stream_abort.base);
 }
 
 static void

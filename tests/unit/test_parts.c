@@ -14,6 +14,7 @@
 
 #include "base/buffer.h"
 #include "penstock.pb-c.h"
+#include "stream_events.h"
 #include "transaction/transaction.h"
 
 #define STREAMS    4
@@ -32,24 +33,6 @@ random_below(uint64_t limit)
 }
 
 /* ---- writing a stream ---- */
-
-static void
-put(pen_wire_buf *buf, pen_event_kind kind, const ProtobufCMessage *message)
-{
-	uint8_t packed[512];
-
-	assert_true(protobuf_c_message_get_packed_size(message) <= sizeof(packed));
-	pen_wire_write_packed(buf, kind, packed, protobuf_c_message_pack(message, packed));
-}
-
-static void
-put_session(pen_wire_buf *buf)
-{
-	Penstock__V1__Session session = PENSTOCK__V1__SESSION__INIT;
-
-	session.protocol_version = 2;
-	put(buf, PEN_EVENT_SESSION, &session.base);
-}
 
 /* public.t(id bigint primary key) */
 static void
@@ -84,35 +67,7 @@ put_insert(pen_wire_buf *buf, uint32_t relation, int64_t id)
 }
 
 static void
-put_start(pen_wire_buf *buf, uint32_t xid, bool first)
-{
-	Penstock__V1__StreamStart message = PENSTOCK__V1__STREAM_START__INIT;
-
-	message.xid = xid;
-	message.first = first;
-	put(buf, PEN_EVENT_STREAM_START, &message.base);
-}
-
-static void
-put_stop(pen_wire_buf *buf)
-{
-	Penstock__V1__StreamStop message = PENSTOCK__V1__STREAM_STOP__INIT;
-
-	put(buf, PEN_EVENT_STREAM_STOP, &message.base);
-}
-
-static void
-put_abort(pen_wire_buf *buf, uint32_t xid, uint32_t subxid)
-{
-	Penstock__V1__StreamAbort message = PENSTOCK__V1__STREAM_ABORT__INIT;
-
-	message.xid = xid;
-	message.subxid = subxid;
-	put(buf, PEN_EVENT_STREAM_ABORT, &message.base);
-}
-
-static void
-put_commit(pen_wire_buf *buf, uint32_t xid, uint64_t lsn)
+put_stream_commit(pen_wire_buf *buf, uint32_t xid, uint64_t lsn)
 {
 	Penstock__V1__StreamCommit message = PENSTOCK__V1__STREAM_COMMIT__INIT;
 
@@ -282,7 +237,7 @@ write_part(fixture *f, story *s)
 {
 	uint32_t subxid = s->xid;
 
-	put_start(&f->buf, s->xid, !s->sent);
+	put_stream_start(&f->buf, s->xid, !s->sent);
 	s->sent = true;
 	for (uint64_t n = random_below(20); n > 0 && s->count < CHANGES; n--)
 	{
@@ -302,7 +257,7 @@ write_part(fixture *f, story *s)
 		if (random_below(8) == 0)
 			OK(flush(f)); /* in the middle of a part */
 	}
-	put_stop(&f->buf);
+	put_stream_stop(&f->buf);
 	OK(flush(f));
 }
 
@@ -318,7 +273,7 @@ abort_one(fixture *f, story *s)
 	which = random_below(s->live_count);
 	subxid = s->live[which];
 	s->live[which] = s->live[--s->live_count];
-	put_abort(&f->buf, s->xid, subxid);
+	put_stream_abort(&f->buf, s->xid, subxid);
 	OK(flush(f));
 	for (size_t i = 0; i < s->count; i++)
 	{
@@ -335,14 +290,14 @@ end(fixture *f, story *s)
 {
 	if (s->sent && random_below(4) == 0)
 	{
-		put_abort(&f->buf, s->xid, s->xid);
+		put_stream_abort(&f->buf, s->xid, s->xid);
 		OK(flush(f));
 		assert_false(f->began);
 	}
 	else if (s->sent)
 	{
 		f->lsn += 100;
-		put_commit(&f->buf, s->xid, f->lsn);
+		put_stream_commit(&f->buf, s->xid, f->lsn);
 		OK(flush(f));
 		assert_true(f->ended);
 		assert_int_equal(f->got_count, s->count);
@@ -410,17 +365,17 @@ test_a_damaged_scratch_file_is_found_and_another_try_may_help(void **state)
 
 	pen_assembler_limit(f->assembler, f->state, 1000);
 	put_relation(&f->buf, 1);
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
 	for (int i = 0; i < 2000; i++)
 		put_insert(&f->buf, 1, i);
-	put_stop(&f->buf);
+	put_stream_stop(&f->buf);
 	OK(flush(f));
 	snprintf(command, sizeof(command),
 			 "printf x | dd of=$(ls %s/s/streams/*/*.log | head -n 1) bs=1 seek=200 conv=notrunc "
 			 "status=none",
 			 f->root);
 	assert_int_equal(system(command), 0);
-	put_commit(&f->buf, 5, f->lsn);
+	put_stream_commit(&f->buf, 5, f->lsn);
 	OK(send_off(f, &chunk));
 	pen_chunk_unref(chunk);
 	assert_null(pen_assembler_next(f->assembler, f->decoder, &f->error));
@@ -434,12 +389,12 @@ test_a_transaction_of_which_nothing_is_left_still_begins_and_commits(void **stat
 	fixture *f = *state;
 
 	put_relation(&f->buf, 1);
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
 	pen_wire_write_sub_xact(&f->buf, 6);
 	put_insert(&f->buf, 1, 1);
-	put_stop(&f->buf);
-	put_abort(&f->buf, 5, 6);
-	put_commit(&f->buf, 5, f->lsn);
+	put_stream_stop(&f->buf);
+	put_stream_abort(&f->buf, 5, 6);
+	put_stream_commit(&f->buf, 5, f->lsn);
 	OK(flush(f));
 	assert_true(f->ended);
 	assert_int_equal(f->got_count, 0);
@@ -450,7 +405,7 @@ test_an_open_part_holds_nothing_back(void **state)
 {
 	fixture *f = *state;
 
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
 	OK(flush(f));
 	assert_false(pen_assembler_in_transaction(f->assembler));
 }
@@ -473,33 +428,33 @@ test_parts_that_do_not_fit_are_bad_data(void **state)
 {
 	fixture *f = *state;
 
-	put_start(&f->buf, 5, false);
+	put_stream_start(&f->buf, 5, false);
 	refused(f, "not the first");
-	put_start(&f->buf, 5, true);
-	put_stop(&f->buf);
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_stop(&f->buf);
+	put_stream_start(&f->buf, 5, true);
 	refused(f, "first");
-	put_commit(&f->buf, 5, f->lsn);
+	put_stream_commit(&f->buf, 5, f->lsn);
 	refused(f, "no part of it came");
-	put_start(&f->buf, 5, true);
-	put_start(&f->buf, 6, true);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 6, true);
 	refused(f, "inside");
-	put_start(&f->buf, 5, true);
-	put_commit(&f->buf, 5, f->lsn);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_commit(&f->buf, 5, f->lsn);
 	refused(f, "inside");
-	put_stop(&f->buf);
+	put_stream_stop(&f->buf);
 	refused(f, "outside");
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
 	put_session(&f->buf);
 	refused(f, "inside");
-	put_start(&f->buf, 5, true);
-	put_stop(&f->buf);
-	put_commit(&f->buf, 5, f->lsn);
-	put_start(&f->buf, 6, true);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_stop(&f->buf);
+	put_stream_commit(&f->buf, 5, f->lsn);
+	put_stream_start(&f->buf, 6, true);
 	refused(f, "not the last");
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
 	put_insert(&f->buf, 77, 1);
-	put_stop(&f->buf);
+	put_stream_stop(&f->buf);
 	OK(flush(f)); /* not looked into yet */
 	pen_decoder_reset(f->decoder);
 	pen_assembler_reset(f->assembler);
@@ -510,17 +465,17 @@ test_a_reset_forgets_what_was_kept(void **state)
 {
 	fixture *f = *state;
 
-	put_start(&f->buf, 5, true);
-	put_stop(&f->buf);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_stop(&f->buf);
 	OK(flush(f));
 	pen_assembler_reset(f->assembler);
 	put_session(&f->buf);
-	put_start(&f->buf, 5, true);
-	put_stop(&f->buf);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_stop(&f->buf);
 	OK(flush(f));
 	put_session(&f->buf); /* as does a new session */
-	put_start(&f->buf, 5, true);
-	put_stop(&f->buf);
+	put_stream_start(&f->buf, 5, true);
+	put_stream_stop(&f->buf);
 	OK(flush(f));
 }
 
@@ -613,12 +568,12 @@ test_a_stream_may_end_prepared(void **state)
 	fixture *f = *state;
 
 	put_relation(&f->buf, 1);
-	put_start(&f->buf, 5, true);
+	put_stream_start(&f->buf, 5, true);
 	put_insert(&f->buf, 1, 1);
 	pen_wire_write_sub_xact(&f->buf, 6);
 	put_insert(&f->buf, 1, 2);
-	put_stop(&f->buf);
-	put_abort(&f->buf, 5, 6);
+	put_stream_stop(&f->buf);
+	put_stream_abort(&f->buf, 5, 6);
 	put_prepared(&f->buf, PEN_EVENT_STREAM_PREPARE, 5, "five", 100);
 	assert_string_equal(told(f), "begin five 100-108, insert five 100-108, prepare five 100-108, ");
 	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 5, "five", 200);
@@ -645,9 +600,9 @@ test_what_was_prepared_before_the_stream_comes_at_its_commit(void **state)
 						"begin - 1200-0, insert - 1200-0, insert - 1200-0, commit - 1200-1208, ");
 
 	/* The same of one that was streamed, and after others. */
-	put_start(&f->buf, 6, true);
+	put_stream_start(&f->buf, 6, true);
 	put_insert(&f->buf, 1, 3);
-	put_stop(&f->buf);
+	put_stream_stop(&f->buf);
 	put_prepared(&f->buf, PEN_EVENT_STREAM_PREPARE, 6, "six", 1100);
 	assert_string_equal(told(f), "");
 	put_prepared(&f->buf, PEN_EVENT_COMMIT_PREPARED, 6, "six", 1300);
