@@ -1,9 +1,9 @@
 /* parked.c -- changes that wait for their table's rows.
  *
  * A table is recorded as `resync` before its changes are parked. Its rows come in a session of
- * their own, as of an LSN; parked changes of transactions from there on follow, a few at a time,
- * until none is left and the stream has passed that LSN: then it is `ready`. Whatever breaks in
- * between, it is still `resync`, and is copied anew: so the log need not outlive us. */
+ * their own, as of an LSN; parked changes of transactions from there on, whole ones, follow, a few
+ * at a time, until none is left and the stream has passed that LSN: then it is `ready`. Whatever
+ * breaks in between, it is still `resync`, and is copied anew: so the log need not outlive us. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,14 +234,15 @@ pen_parked_filter(postgres_destination *self, const penstock_event *event, pen_p
 
 /* ---- replaying ---- */
 
-/* The next change. PENSTOCK_AGAIN: there is none. */
+/* The next change, if all of its transaction has come: one that the stream has broken off comes
+ * again, and the table must not be ready before. PENSTOCK_AGAIN: there is none. */
 static penstock_status
 replay_one(postgres_destination *self, parked_table *table, pen_parked_change change,
 		   pen_error *error)
 {
 	penstock_transaction transaction = {0};
 	pen_parked_entry entry;
-	penstock_status status = pen_parked_log_next(table->log, UINT64_MAX, &entry, error);
+	penstock_status status = pen_parked_log_next(table->log, self->gathered_lsn, &entry, error);
 
 	if (status != PENSTOCK_OK || entry.commit_lsn < table->lsn)
 		return status;
@@ -331,7 +332,7 @@ table_is_due(const postgres_destination *self, const parked_table *table)
 	if (table->state == PARKED_WAITING)
 		return self->parked->resync == NULL && pen_clock_ms() >= table->look_ms;
 	return table->state == PARKED_COPIED &&
-		   (pen_parked_log_has(table->log, UINT64_MAX) ||
+		   (pen_parked_log_has(table->log, self->gathered_lsn) ||
 			(pen_parked_log_is_read(table->log) && self->gathered_lsn >= table->lsn));
 }
 
