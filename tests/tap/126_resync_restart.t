@@ -1,5 +1,6 @@
 # The stream begins anew in the middle of a transaction that changes a table under copy: what of it
-# was parked comes again, and is not parked twice. Rows without a key would be there twice.
+# was parked comes again, and is neither parked twice nor applied before all of it has come. Rows
+# without a key would be there twice.
 use strict;
 use warnings;
 use IPC::Run ();
@@ -13,11 +14,11 @@ my $tables = 'CREATE TABLE keyless(a int, b text); CREATE TABLE other(id int PRI
 $source->safe_psql('postgres', $tables);
 $target->safe_psql('postgres', "CREATE DATABASE $_") for 'one', 'two';
 $target->safe_psql($_, $tables) for 'one', 'two';
-$source->safe_psql('postgres', q{INSERT INTO keyless SELECT g % 5, 'x' FROM generate_series(1, 50) g; INSERT INTO other SELECT g, 0 FROM generate_series(1, 10) g});
+$source->safe_psql('postgres', q{CREATE TABLE noise(a int); INSERT INTO keyless SELECT g % 5, 'x' FROM generate_series(1, 50) g; INSERT INTO other SELECT g, 0 FROM generate_series(1, 10) g});
 
 # Without a state directory, so that nothing goes to a spool: one destination holds up the stream.
 my $run = start_penstock(
-	'run', '--source', uri($source), '--slot', 's', '--copy', '--memory-limit', '16MB', '--progress-interval', '200ms',
+	'run', '--source', uri($source), '--slot', 's', '--status-interval', '100ms', '--tables', 'keyless,other,big', '--copy', '--memory-limit', '16MB', '--progress-interval', '200ms',
 	'--to', 'one=' . uri($target, 'one'), '--to', 'two=' . uri($target, 'two'));
 ok($run->wait_for_stderr(qr/streaming from/), 'it runs') or BAIL_OUT($run->stderr);
 ok(wait_confirmed($source, 's'), 'and delivers');
@@ -48,17 +49,38 @@ sub hold
 	return sub { $in .= "\\q\n"; $holder->finish; };
 }
 
-# ---- a copy that is held up: its rows are as of before what comes ----
+# Have the table copied anew, and the copy wait for a lock until what is returned is called: its rows
+# are as of before what comes.
+sub begin_copy
+{
+	my $let_go = hold('one', 'LOCK TABLE keyless IN SHARE MODE');
+	$target->safe_psql('one', q{UPDATE penstock.tables SET state = 'resync', lsn = NULL WHERE table_name = 'keyless'});
+	end_sessions('one');
+	$source->safe_psql('postgres', 'UPDATE other SET n = n WHERE id = 1');    # who is idle does not notice
+	ok(waits_for_a_lock('one', '^DELETE'), 'a copy has begun');
+	ok(wait_confirmed($source, 's'), 'and the stream goes on');
+	return $let_go;
+}
 
-my $let_copy = hold('one', 'LOCK TABLE keyless IN SHARE MODE');
-$target->safe_psql('one', q{UPDATE penstock.tables SET state = 'resync', lsn = NULL WHERE table_name = 'keyless'});
-end_sessions('one');
-$source->safe_psql('postgres', 'UPDATE other SET n = n WHERE id = 1');    # who is idle does not notice
-ok(waits_for_a_lock('one', '^DELETE'), 'a copy has begun');
-ok(wait_confirmed($source, 's'), 'and the stream goes on');
+sub all_once
+{
+	my ($name, $count, $sum) = @_;
+	my $big = 'SELECT count(*), sum(id), sum(length(t)) FROM big';
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	ok($target->poll_query_until('one', q{SELECT count(*) = 0 FROM penstock.tables WHERE state <> 'ready'}), "$name: the table gets ready") or diag($run->stderr);
+	ok(wait_confirmed($source, 's'), "$name: all is delivered");
+	for my $database ('one', 'two')
+	{
+		is($target->safe_psql($database, 'SELECT count(*), sum(a) FROM keyless'), "$count|$sum", "$name: every row once in $database");
+		same_rows($source, 'postgres', $target, $database, $_, "$name: $_ in $database") for 'keyless', 'other';
+		is($target->safe_psql($database, $big), $source->safe_psql('postgres', $big), "$name: big in $database");
+	}
+	return;
+}
 
-# ---- a transaction that gets no further than its middle ----
+# ---- a transaction that gets no further than its middle, while the copy is held up ----
 
+my $let_copy = begin_copy();
 my $let_other = hold('one', 'LOCK TABLE other IN SHARE MODE');
 $source->safe_psql('postgres', q{
 	BEGIN;
@@ -74,15 +96,29 @@ is($target->safe_psql('one', 'SELECT n FROM other WHERE id = 2'), 0, 'in the mid
 $let_other->();
 $let_copy->();
 
-# ---- everything is there once ----
+all_once('held up in the middle', 1050, 500600);
 
-ok($run->wait_for_stderr(qr/one: table public\.keyless is copied and in step again/), 'the table gets ready') or diag($run->stderr);
-ok(wait_confirmed($source, 's'), 'all is delivered');
-for my $database ('one', 'two')
-{
-	is($target->safe_psql($database, 'SELECT count(*), sum(a) FROM keyless'), '1050|500600', "every row once in $database");
-	same_rows($source, 'postgres', $target, $database, $_, "$_ in $database") for 'keyless', 'other', 'big';
-}
+# ---- the same with a copy that ends before the stream begins anew: the noise, which is not sent,
+# ---- has the transaction come again later than the table could be ready
+
+$let_copy = begin_copy();
+$let_other = hold('two', 'LOCK TABLE other IN SHARE MODE');
+$source->safe_psql('postgres', q{
+	BEGIN;
+	INSERT INTO noise SELECT g FROM generate_series(1, 200000) g;
+	INSERT INTO keyless SELECT g, 'parked' FROM generate_series(1, 1000) g;
+	UPDATE other SET n = 8 WHERE id = 2;
+	INSERT INTO big SELECT g, repeat('x', 100000) FROM generate_series(1001, 1300) g;
+	COMMIT});
+ok(waits_for_a_lock('two', 'UPDATE.*other'), 'a transaction is held up elsewhere');
+ok($target->poll_query_until('one', q{SELECT count(*) > 0 FROM pg_locks WHERE relation = 'other'::regclass AND mode = 'RowExclusiveLock'}), 'and its first changes have arrived here');
+$let_copy->();
+ok($target->poll_query_until('one', q{SELECT lsn IS NOT NULL FROM penstock.tables WHERE table_name = 'keyless'}), 'the copy is at its end');
+$before = begun();
+end_sessions('two');
+ok(wait_until(sub { begun() > $before }), 'the stream begins anew') or diag($run->stderr);
+$let_other->();
+all_once('held up elsewhere', 2050, 1001100);
 is($run->finish('TERM'), 0, 'it stops cleanly') or diag($run->stderr);
 
 $source->stop;

@@ -1,81 +1,18 @@
 /* parked.c -- changes that wait for their table's rows.
  *
  * A table is recorded as `resync` before its changes are parked. Its rows come in a session of
- * their own, as of an LSN; parked changes of transactions from there on follow, a few at a time,
- * until none is left and the stream has passed that LSN: then it is `ready`. Whatever breaks in
- * between, it is still `resync`, and is copied anew: so the file need not outlive us. */
-#include "destination/postgres/parked.h"
-
-#include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
+ * their own, as of an LSN; parked changes of transactions from there on, whole ones, follow, a few
+ * at a time, until none is left and the stream has passed that LSN: then it is `ready`. Whatever
+ * breaks in between, it is still `resync`, and is copied anew: so the log need not outlive us. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "copy/resync.h"
-#include "destination/postgres/session.h"
+#include "destination/postgres/parked_private.h"
 #include "destination/postgres/stored.h"
-#include "event/relation.h"
 
-#define REPLAY_MAX  2000 /* parked changes in one destination transaction */
-#define RESYNC_JOBS 2
-#define LOOK_MS     1000 /* for a table that is not at the destination */
-
-typedef enum parked_state
-{
-	PARKED_WAITING, /* for a copy to begin */
-	PARKED_COPYING,
-	PARKED_COPIED /* its rows are there, as of lsn */
-} parked_state;
-
-typedef struct parked_table
-{
-	char *schema;
-	char *name;
-	parked_state state;
-	bool is_there;   /* at the destination, when last looked */
-	int64_t look_ms; /* when to look again */
-	uint64_t lsn;
-	FILE *out; /* the same file twice, without a name */
-	FILE *in;
-	uint64_t written;
-	uint64_t read;
-	/* Of the stream: the transaction that changed it last, and how often; and the furthest of all
-	 * that is parked. What comes again with a stream that begins anew is not behind that. */
-	uint64_t commit_lsn;
-	uint64_t ordinal;
-	uint64_t parked_commit_lsn;
-	uint64_t parked_ordinal;
-	const penstock_relation **relations; /* versions that parked changes are of; references */
-	uint32_t relation_count;
-} parked_table;
-
-struct pen_parked
-{
-	pen_stored_copies copies;
-	parked_table *tables;
-	size_t count;
-	pen_resync *resync;
-	bool published;       /* a table is ready in the transaction that is open, or sent */
-	pthread_mutex_t lock; /* for the list, and lsn of what is COPYING: the copy's threads look */
-	char *buffer;         /* of the change that is replayed */
-	size_t buffer_size;
-};
-
-/* What stands before the rows of a parked change. */
-typedef struct parked_head
-{
-	uint64_t commit_lsn;
-	uint64_t new_len;
-	uint64_t old_len;
-	uint32_t relation; /* its index */
-	uint8_t kind;
-	bool restart_identity;
-	bool has_old;
-	bool old_identity_only;
-} parked_head;
+#define REPLAY_MAX 2000 /* parked changes in one destination transaction */
+#define LOOK_MS    1000 /* for a table that is not at the destination */
 
 static penstock_status
 out_of_memory(pen_error *error)
@@ -85,8 +22,8 @@ out_of_memory(pen_error *error)
 
 /* ---- tables ---- */
 
-static parked_table *
-find_table(const pen_parked *parked, const char *schema, const char *name)
+parked_table *
+pen_parked_find(const pen_parked *parked, const char *schema, const char *name)
 {
 	for (size_t i = 0; i < parked->count; i++)
 	{
@@ -101,38 +38,9 @@ find_table(const pen_parked *parked, const char *schema, const char *name)
 static void
 reset_table(parked_table *table)
 {
-	for (uint32_t i = 0; i < table->relation_count; i++)
-		pen_relation_unref(table->relations[i]);
-	free(table->relations);
-	if (table->out != NULL)
-		fclose(table->out);
-	if (table->in != NULL)
-		fclose(table->in);
+	pen_parked_log_free(table->log);
 	free(table->schema);
 	free(table->name);
-}
-
-static penstock_status
-open_files(parked_table *table, pen_error *error)
-{
-	const char *folder = getenv("TMPDIR");
-	char *path = NULL;
-	int fd;
-
-	if (asprintf(&path, "%s/penstock.parked.XXXXXX", folder != NULL ? folder : "/tmp") < 0)
-		return out_of_memory(error);
-	fd = mkstemp(path);
-	if (fd >= 0)
-	{
-		table->out = fdopen(fd, "wb");
-		table->in = fopen(path, "rb");
-		(void) unlink(path);
-	}
-	if (table->out == NULL || table->in == NULL)
-		pen_error_set(error, PENSTOCK_E_RETRY, "could not make a file for parked changes in %s: %s",
-					  folder != NULL ? folder : "/tmp", strerror(errno));
-	free(path);
-	return table->out != NULL && table->in != NULL ? PENSTOCK_OK : error->status;
 }
 
 static penstock_status
@@ -142,10 +50,14 @@ add_table(postgres_destination *self, const char *schema, const char *name, pen_
 	parked_table table = {.schema = strdup(schema), .name = strdup(name)};
 	parked_table *tables;
 
-	if (table.schema == NULL || table.name == NULL || open_files(&table, error) < 0)
+	if (table.schema == NULL || table.name == NULL)
+		out_of_memory(error);
+	else
+		table.log = pen_parked_log_new(error);
+	if (table.log == NULL)
 	{
 		reset_table(&table);
-		return error->status < 0 ? error->status : out_of_memory(error);
+		return error->status;
 	}
 	pthread_mutex_lock(&parked->lock);
 	tables = realloc(parked->tables, (parked->count + 1) * sizeof(*tables));
@@ -171,170 +83,6 @@ remove_table(pen_parked *parked, size_t i)
 	reset_table(&parked->tables[i]);
 	parked->tables[i] = parked->tables[--parked->count];
 	pthread_mutex_unlock(&parked->lock);
-}
-
-/* ---- the copy: what its threads ask and tell ---- */
-
-static bool
-takes(void *context, const char *schema, const char *table)
-{
-	(void) context, (void) schema, (void) table;
-	return false; /* only what is recorded */
-}
-
-static PGconn *
-connect_copy(void *context, pen_error *error)
-{
-	postgres_destination *self = context;
-
-	return pen_postgres_connect(self->base.config, self->source, error);
-}
-
-/* The tables that are COPYING; these do not change while a copy runs. */
-static penstock_status
-recall(void *context, PGconn *conn, bool *begun, pen_copy_recall each, pen_copy_place *place,
-	   pen_error *error)
-{
-	postgres_destination *self = context;
-	pen_parked *parked = self->parked;
-	pen_copy_mark mark = {.state = PEN_COPY_COPYING};
-	penstock_status status = PENSTOCK_OK;
-
-	(void) conn;
-	*begun = true;
-	pthread_mutex_lock(&parked->lock);
-	for (size_t i = 0; status >= 0 && i < parked->count; i++)
-	{
-		const parked_table *table = &parked->tables[i];
-
-		if (table->state == PARKED_COPYING && table->lsn == 0)
-			status = each(place, table->schema, table->name, &mark, error);
-	}
-	pthread_mutex_unlock(&parked->lock);
-	return status;
-}
-
-static penstock_status
-begin_place(void *context, PGconn *conn, uint64_t lsn, pen_error *error)
-{
-	(void) context, (void) conn, (void) lsn;
-	return pen_error_set(error, PENSTOCK_E_BUG, "a copy beside the stream has no position");
-}
-
-/* For the record a table stays `resync`: its parked changes are still to come. */
-static penstock_status
-mark_table(void *context, PGconn *conn, const penstock_relation *relation,
-		   const pen_copy_mark *mark, pen_error *error)
-{
-	postgres_destination *self = context;
-	pen_parked *parked = self->parked;
-	pen_copy_mark recorded = *mark;
-	parked_table *table;
-
-	recorded.state = PEN_COPY_RESYNC;
-	if (pen_stored_mark(conn, self->source, relation, &recorded, error) < 0)
-		return error->status;
-	if (mark->state != PEN_COPY_READY)
-		return PENSTOCK_OK;
-	pthread_mutex_lock(&parked->lock);
-	table = find_table(parked, relation->schema, relation->name);
-	if (table != NULL)
-		table->lsn = mark->lsn;
-	pthread_mutex_unlock(&parked->lock);
-	return PENSTOCK_OK;
-}
-
-static penstock_status
-complete(void *context, PGconn *conn, const penstock_relation *relation, pen_error *error)
-{
-	(void) context, (void) conn, (void) relation;
-	return pen_error_set(error, PENSTOCK_E_BUG, "a copy beside the stream creates nothing");
-}
-
-static const char *
-conninfo(void *context)
-{
-	postgres_destination *self = context;
-
-	return self->base.config->uri;
-}
-
-static const pen_copy_place_kind copies_beside = {
-	.takes = takes,
-	.connect = connect_copy,
-	.recall = recall,
-	.begin = begin_place,
-	.mark = mark_table,
-	.complete = complete,
-	.conninfo = conninfo,
-};
-
-static void
-show_progress(void *context, const pen_copy_progress *progress)
-{
-	postgres_destination *self = context;
-
-	if (progress != NULL)
-		pen_board_progress(self->board, progress);
-}
-
-static penstock_status
-start_copy(postgres_destination *self, pen_error *error)
-{
-	pen_parked *parked = self->parked;
-	pen_resync_options options = {
-		.source = self->source->conninfo,
-		.connect_timeout_ms = self->base.config->connect_timeout_ms,
-		.name = self->base.config->name,
-		.kind = &copies_beside,
-		.context = self,
-		.mapping = self->base.config->mapping,
-		.allow_triggers = self->base.config->allow_triggers,
-		.jobs = RESYNC_JOBS,
-		.tick = show_progress,
-		.log = self->base.config->log,
-	};
-
-	for (size_t i = 0; i < parked->count; i++)
-	{
-		parked_table *table = &parked->tables[i];
-
-		if (table->state != PARKED_WAITING || !table->is_there)
-			continue;
-		table->state = PARKED_COPYING;
-		pen_board_set(self->board, table->schema, table->name, PEN_BOARD_COPYING, 0, NULL);
-	}
-	parked->resync = pen_resync_start(&options, error);
-	return parked->resync != NULL ? PENSTOCK_OK : error->status;
-}
-
-/* Has it come to its end? */
-static penstock_status
-look_at_copy(postgres_destination *self, pen_error *error)
-{
-	pen_parked *parked = self->parked;
-	penstock_status status;
-
-	if (parked->resync == NULL)
-		return PENSTOCK_OK;
-	status = pen_resync_look(parked->resync, error);
-	if (status == PENSTOCK_AGAIN)
-		return PENSTOCK_OK;
-	pen_resync_free(parked->resync);
-	parked->resync = NULL;
-	if (status < 0)
-		return pen_error_context(error, "copying beside the stream");
-	for (size_t i = 0; i < parked->count; i++)
-	{
-		parked_table *table = &parked->tables[i];
-
-		if (table->state != PARKED_COPYING)
-			continue;
-		table->state = PARKED_COPIED;
-		pen_board_set(self->board, table->schema, table->name, PEN_BOARD_CATCHING_UP, table->lsn,
-					  NULL);
-	}
-	return PENSTOCK_OK;
 }
 
 /* ---- opening and closing ---- */
@@ -380,7 +128,6 @@ pen_parked_close(postgres_destination *self)
 	for (size_t i = 0; i < parked->count; i++)
 		reset_table(&parked->tables[i]);
 	free(parked->tables);
-	free(parked->buffer);
 	pen_stored_copies_reset(&parked->copies);
 	pthread_mutex_destroy(&parked->lock);
 	free(parked);
@@ -388,29 +135,6 @@ pen_parked_close(postgres_destination *self)
 }
 
 /* ---- parking ---- */
-
-static penstock_status
-number_of(parked_table *table, const penstock_relation *relation, uint32_t *number,
-		  pen_error *error)
-{
-	const penstock_relation **relations;
-
-	for (*number = table->relation_count; *number > 0; --*number)
-	{
-		if (table->relations[*number - 1] == relation)
-		{
-			--*number;
-			return PENSTOCK_OK;
-		}
-	}
-	relations = realloc(table->relations, (table->relation_count + 1) * sizeof(*relations));
-	if (relations == NULL)
-		return out_of_memory(error);
-	table->relations = relations;
-	*number = table->relation_count++;
-	relations[*number] = pen_relation_ref(relation);
-	return PENSTOCK_OK;
-}
 
 /* Has this change come before? A stream that begins anew brings again what was not committed. */
 static bool
@@ -441,9 +165,6 @@ static penstock_status
 park(postgres_destination *self, parked_table *table, const penstock_relation *relation,
 	 const penstock_event *event, pen_error *error)
 {
-	bool row = event->kind != PENSTOCK_TRUNCATE;
-	parked_head head;
-
 	/* Whether it happens at all is not known yet, and the rows to come may be before it or after. */
 	if (self->prepared.open)
 		return pen_error_set(
@@ -453,23 +174,9 @@ park(postgres_destination *self, parked_table *table, const penstock_relation *r
 			self->base.config->name, relation->schema, relation->name);
 	if (is_parked_already(table, self->commit_lsn))
 		return PENSTOCK_OK;
-	memset(&head, 0, sizeof(head));
-	head.commit_lsn = self->commit_lsn;
-	head.kind = (uint8_t) event->kind;
-	head.restart_identity = event->restart_identity;
-	head.new_len = row && event->new_row.relation != NULL ? event->new_row.len : 0;
-	head.has_old = row && event->old_row.relation != NULL;
-	head.old_len = head.has_old ? event->old_row.len : 0;
-	head.old_identity_only = head.has_old && event->old_row.identity_only;
-	if (number_of(table, relation, &head.relation, error) < 0)
-		return error->status;
-	if (fwrite(&head, sizeof(head), 1, table->out) != 1 ||
-		(head.new_len > 0 && fwrite(event->new_row.data, head.new_len, 1, table->out) != 1) ||
-		(head.old_len > 0 && fwrite(event->old_row.data, head.old_len, 1, table->out) != 1))
-		return pen_error_set(error, PENSTOCK_E_RETRY,
-							 "could not park a change of table %s.%s, which is being copied: %s",
-							 table->schema, table->name, strerror(errno));
-	table->written++;
+	if (pen_parked_log_append(table->log, event, relation, self->commit_lsn, error) < 0)
+		return pen_error_context(error, "parking a change of table %s.%s, which is being copied",
+								 table->schema, table->name);
 	return PENSTOCK_OK;
 }
 
@@ -495,7 +202,7 @@ filter_truncate(postgres_destination *self, const penstock_event *event, pen_par
 	for (uint32_t i = 0; status >= 0 && i < event->relation_count; i++)
 	{
 		const penstock_relation *relation = event->relations[i];
-		parked_table *table = find_table(self->parked, relation->schema, relation->name);
+		parked_table *table = pen_parked_find(self->parked, relation->schema, relation->name);
 
 		if (table != NULL)
 			status = park(self, table, relation, event, error);
@@ -519,7 +226,7 @@ pen_parked_filter(postgres_destination *self, const penstock_event *event, pen_p
 		return change(self, event, error);
 	if (event->kind == PENSTOCK_TRUNCATE)
 		return filter_truncate(self, event, change, error);
-	table = find_table(parked, event->relation->schema, event->relation->name);
+	table = pen_parked_find(parked, event->relation->schema, event->relation->name);
 	if (table != NULL)
 		return park(self, table, event->relation, event, error);
 	return is_brought(self, event->relation) ? PENSTOCK_OK : change(self, event, error);
@@ -527,65 +234,21 @@ pen_parked_filter(postgres_destination *self, const penstock_event *event, pen_p
 
 /* ---- replaying ---- */
 
-static penstock_status
-read_parked(pen_parked *parked, parked_table *table, parked_head *head, pen_error *error)
-{
-	size_t needed;
-
-	if (fread(head, sizeof(*head), 1, table->in) != 1)
-		return pen_error_set(error, PENSTOCK_E_RETRY, "could not read a parked change");
-	needed = (size_t) (head->new_len + head->old_len);
-	if (needed > parked->buffer_size)
-	{
-		char *larger = realloc(parked->buffer, needed);
-
-		if (larger == NULL)
-			return out_of_memory(error);
-		parked->buffer = larger;
-		parked->buffer_size = needed;
-	}
-	if (needed > 0 && fread(parked->buffer, needed, 1, table->in) != 1)
-		return pen_error_set(error, PENSTOCK_E_RETRY, "could not read a parked change");
-	table->read++;
-	return PENSTOCK_OK;
-}
-
+/* The next change, if all of its transaction has come: one that the stream has broken off comes
+ * again, and the table must not be ready before. PENSTOCK_AGAIN: there is none. */
 static penstock_status
 replay_one(postgres_destination *self, parked_table *table, pen_parked_change change,
 		   pen_error *error)
 {
-	pen_parked *parked = self->parked;
-	parked_head head;
 	penstock_transaction transaction = {0};
-	penstock_event event = {0};
-	const penstock_relation *relation;
+	pen_parked_entry entry;
+	penstock_status status = pen_parked_log_next(table->log, self->gathered_lsn, &entry, error);
 
-	if (read_parked(parked, table, &head, error) < 0)
-		return error->status;
-	if (head.commit_lsn < table->lsn)
-		return PENSTOCK_OK;
-	relation = table->relations[head.relation];
-	self->commit_lsn = transaction.commit_lsn = transaction.end_lsn = head.commit_lsn;
-	event.kind = (penstock_event_kind) head.kind;
-	event.transaction = &transaction;
-	event.restart_identity = head.restart_identity;
-	if (event.kind == PENSTOCK_TRUNCATE)
-	{
-		event.relations = &relation;
-		event.relation_count = 1;
-		return change(self, &event, error);
-	}
-	event.relation = relation;
-	if (event.kind != PENSTOCK_DELETE)
-		event.new_row = (penstock_row){.relation = relation,
-									   .data = (const uint8_t *) parked->buffer,
-									   .len = (size_t) head.new_len};
-	if (head.has_old)
-		event.old_row = (penstock_row){.relation = relation,
-									   .data = (const uint8_t *) parked->buffer + head.new_len,
-									   .len = (size_t) head.old_len,
-									   .identity_only = head.old_identity_only};
-	return change(self, &event, error);
+	if (status != PENSTOCK_OK || entry.commit_lsn < table->lsn)
+		return status;
+	self->commit_lsn = transaction.commit_lsn = transaction.end_lsn = entry.commit_lsn;
+	entry.event.transaction = &transaction;
+	return change(self, &entry.event, error);
 }
 
 static penstock_status
@@ -604,18 +267,19 @@ catch_up(postgres_destination *self, size_t i, int *left, pen_parked_change chan
 		 pen_error *error)
 {
 	parked_table *table = &self->parked->tables[i];
+	penstock_status status = PENSTOCK_OK;
 
 	if (table->state != PARKED_COPIED)
 		return PENSTOCK_OK;
-	if (fflush(table->out) != 0)
-		return pen_error_set(error, PENSTOCK_E_RETRY, "could not park changes: %s",
-							 strerror(errno));
-	for (; table->read<table->written && * left> 0; --*left)
-	{
-		if (replay_one(self, table, change, error) < 0)
-			return pen_error_context(error, "changes that were parked");
-	}
-	if (table->read < table->written || self->gathered_lsn < table->lsn)
+	/* What was read in earlier steps was sent with its COMMIT. Should that fail, the session ends,
+	 * and the table is copied anew. */
+	pen_parked_log_release(table->log);
+	for (; status == PENSTOCK_OK && *left > 0; --*left)
+		status = replay_one(self, table, change, error);
+	if (status < 0)
+		return pen_error_context(error, "changes of table %s.%s that were parked", table->schema,
+								 table->name);
+	if (!pen_parked_log_is_read(table->log) || self->gathered_lsn < table->lsn)
 		return PENSTOCK_OK;
 	if (publish(self, table, error) < 0)
 		return error->status;
@@ -636,7 +300,7 @@ pen_postgres_resync(pen_destination *destination, const char *schema, const char
 static penstock_status
 take_request(postgres_destination *self, const char *schema, const char *table, pen_error *error)
 {
-	if (find_table(self->parked, schema, table) != NULL)
+	if (pen_parked_find(self->parked, schema, table) != NULL)
 		return pen_error_set(error, PENSTOCK_E_BUG, "table %s.%s is under copy already", schema,
 							 table);
 	if (pen_stored_recopy(self->pipeline, self->source, schema, table, error) < 0)
@@ -668,7 +332,8 @@ table_is_due(const postgres_destination *self, const parked_table *table)
 	if (table->state == PARKED_WAITING)
 		return self->parked->resync == NULL && pen_clock_ms() >= table->look_ms;
 	return table->state == PARKED_COPIED &&
-		   (table->read < table->written || self->gathered_lsn >= table->lsn);
+		   (pen_parked_log_has(table->log, self->gathered_lsn) ||
+			(pen_parked_log_is_read(table->log) && self->gathered_lsn >= table->lsn));
 }
 
 bool
@@ -734,12 +399,12 @@ pen_parked_step(postgres_destination *self, pen_parked_change change, pen_error 
 	int left = REPLAY_MAX;
 	bool waiting = false;
 
-	if (look_at_copy(self, error) < 0)
+	if (pen_parked_copy_look(self, error) < 0)
 		return error->status;
 	/* What was recorded in an earlier transaction may be copied; never what this one records. */
 	if (parked->resync == NULL && look_for_tables(self, &waiting, error) < 0)
 		return error->status;
-	if (waiting && start_copy(self, error) < 0)
+	if (waiting && pen_parked_copy_start(self, error) < 0)
 		return error->status;
 	for (size_t i = parked->count; i > 0; i--)
 	{

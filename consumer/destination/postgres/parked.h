@@ -1,4 +1,4 @@
-/* parked.h -- tables that are copied while the stream goes on. Their changes wait, in a file, until
+/* parked.h -- tables that are copied while the stream goes on. Their changes wait, on disk, until
  * the rows are there; those of other tables do not. All functions are the worker thread's, except
  * pen_postgres_resync. */
 #ifndef PEN_PARKED_H
