@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # server.sh -- throw-away servers, for the scripts that run in the sandbox: sourced, not run.
-# They listen on a socket in their own folder only, so that no port can be taken.
+# They listen on a socket in their own folder only, so that no port can be taken. With SERVER_TCP=yes
+# they listen on 127.0.0.1 too, each on a port that was free, and are spoken to there.
 
 # The settings that let the plugin in. Servers before August 2026 have no output_plugin_libraries.
 plugin_settings()
@@ -11,14 +12,24 @@ plugin_settings()
 	fi
 }
 
+free_port()
+{
+	perl -MIO::Socket::INET -e 'print IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1)->sockport'
+}
+
 # server_start NAME [SETTING...]: a server that allows the plugin, each SETTING a line of its conf.
 server_start()
 {
-	local dir=$TMPDIR/$1 log=$TMPDIR/$1.log
+	local dir=$TMPDIR/$1 log=$TMPDIR/$1.log listen="listen_addresses = ''"
+	if [ "${SERVER_TCP:-}" = yes ]; then
+		free_port >"$TMPDIR/$1.port"
+		listen="listen_addresses = '127.0.0.1'
+port = $(cat "$TMPDIR/$1.port")"
+	fi
 	shift
 	initdb -D "$dir" -A trust -N -U postgres -E UTF8 --no-locale >"$log" 2>&1 || { cat "$log"; return 1; }
 	{
-		echo "listen_addresses = ''"
+		echo "$listen"
 		echo "unix_socket_directories = '$dir'"
 		plugin_settings
 		printf '%s\n' "$@"
@@ -35,7 +46,11 @@ server_stop()
 # server_uri NAME DATABASE
 server_uri()
 {
-	echo "postgresql:///$2?host=$TMPDIR/$1&user=postgres"
+	if [ -e "$TMPDIR/$1.port" ]; then
+		echo "postgresql://postgres@127.0.0.1:$(cat "$TMPDIR/$1.port")/$2"
+	else
+		echo "postgresql:///$2?host=$TMPDIR/$1&user=postgres"
+	fi
 }
 
 # sql URI STATEMENT...: its result, unadorned

@@ -8,6 +8,8 @@
 #   finish SYSTEM DB...           let it end, and take away all that it made
 
 live=
+# Between servers as between machines, or by sockets of this one.
+SERVER_TCP=${PENSTOCK_BENCH_TCP:-}
 
 db_uri()
 {
@@ -17,7 +19,9 @@ db_uri()
 # Words for a connection inside of SQL.
 conninfo()
 {
-	echo "host=$TMPDIR/$1 user=postgres dbname=$2"
+	local address=host=$TMPDIR/$1
+	[ -z "$SERVER_TCP" ] || address="host=127.0.0.1 port=$(cat "$TMPDIR/$1.port")"
+	echo "$address user=postgres dbname=$2"
 }
 
 has_pglogical()

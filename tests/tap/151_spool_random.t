@@ -1,5 +1,6 @@
 # Whatever happens to the consumer and to its destinations, each of them has each transaction once in
-# the end: a load runs, and at random the consumer is killed, servers crash, destinations are paused.
+# the end: a load runs, and at random the consumer is killed, servers crash, destinations are paused,
+# tables are copied again, or taken out and added.
 # PENSTOCK_SEED repeats what happens, if not when.
 use strict;
 use warnings;
@@ -77,6 +78,16 @@ sub begin
 
 sub ask { return (penstock(@_, '--state-dir', $state))[0]; }
 
+sub any { return $_[ int(rand(@_)) ]; }
+
+# Whether it was taken out or not, it is taken from here on: false when that could not be said.
+sub add
+{
+	my ($table, $name) = @_;
+	my ($code, undef, $err) = penstock('tables', 'add', $table, '--to', $name, '--wait', '0', '--state-dir', $state);
+	return $code == 0 || $err =~ /takes table public\.$table already/;
+}
+
 sub bring_up
 {
 	my ($name) = @_;
@@ -87,6 +98,9 @@ sub bring_up
 }
 
 my %event = (
+	resync => sub { ask('tables', 'resync', any(qw(account entry large)), '--to', any(sort keys %node), '--wait', '0'); },
+	remove => sub { ask('tables', 'remove', any(qw(entry large)), '--to', any(sort keys %node), '--wait', '0'); },
+	add => sub { add(any(qw(entry large)), any(sort keys %node)); },
 	kill => sub { $penstock->kill9; begin(); },
 	stop => sub { $penstock->finish('TERM'); begin(); },
 	crash => sub { $node{far}->stop('immediate') if $up{far}; $up{far} = 0; },
@@ -122,6 +136,13 @@ if ($penstock->has_ended)
 	begin();
 }
 bring_up($_) for sort keys %node;
+for my $name (sort keys %node)
+{
+	for my $table (qw(entry large))
+	{
+		ok(wait_until(sub { add($table, $name) }), "$name: takes $table") or diag("$happened\n" . $penstock->stderr);
+	}
+}
 my $sql = q{SELECT (SELECT count(*) || '/' || coalesce(sum(id), 0) || '/' || coalesce(sum(hashtext(filler)), 0) FROM entry)
 	|| ' ' || (SELECT sum(n) FROM account) || ' ' || (SELECT count(*) || '/' || coalesce(sum(id), 0) FROM large)};
 my $expected = $source->safe_psql('postgres', $sql);
