@@ -67,8 +67,8 @@ extern PENSTOCK_MUST_CHECK penstock_status pen_store_append(pen_store *store, co
 															size_t len, uint64_t position,
 															pen_error *error);
 
-/* The next record should begin a segment, or will do so anyway: ask before each append where
- * segments must be readable by themselves. */
+/* The segment has its size, or there is none: before the next append, have another one begin. Who
+ * never does so has one segment, of which nothing can be truncated. */
 extern bool pen_store_segment_full(const pen_store *store);
 /* Have the next record begin a segment. The one that ends is synced first. */
 extern PENSTOCK_MUST_CHECK penstock_status pen_store_roll(pen_store *store, pen_error *error);
@@ -81,9 +81,9 @@ extern PENSTOCK_MUST_CHECK penstock_status pen_store_roll(pen_store *store, pen_
 extern PENSTOCK_MUST_CHECK penstock_status pen_store_sync(pen_store *store, uint64_t *position,
 														  pen_error *error);
 
-/* Remove the segments all of whose records are before position, but never the last one, nor the last of a
- * durable log of which anything has been synced. A cursor in
- * one of them reads it to its end, and then the first that is left. */
+/* Remove the segments all of whose records are before position, but never the last one, nor the
+ * last of a durable log of which anything has been synced. A cursor in one of them reads it to its
+ * end, and then the first that is left. */
 extern void pen_store_truncate(pen_store *store, uint64_t position);
 /* Remove everything; positions may begin anywhere then. While nobody appends or syncs. */
 extern PENSTOCK_MUST_CHECK penstock_status pen_store_reset(pen_store *store, pen_error *error);

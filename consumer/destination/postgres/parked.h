@@ -45,13 +45,14 @@ extern penstock_status pen_parked_step(struct postgres_destination *self, pen_pa
 /* Tables are under copy: look again soon. */
 extern bool pen_parked_active(const struct postgres_destination *self);
 
-/* The destination transaction of a step was sent: tell of the tables that are ready by it, once it is
- * committed. */
+/* The destination transaction of a step was sent: tell of the tables that are ready by it, once it
+ * is committed. */
 extern penstock_status pen_parked_settle(struct postgres_destination *self, pen_error *error);
 
 /*
- * Ask for a table, by its name there, to be copied anew; from any thread. It happens soon after, or once the destination
- * is open again. The worker's queue wants an interrupt to notice at once. E_RETRY without memory.
+ * Ask for a table, by its name there, to be copied anew; from any thread. It happens soon after, or
+ * once the destination is open again. The worker's queue wants an interrupt to notice at once.
+ * E_RETRY without memory.
  */
 extern penstock_status pen_postgres_resync(struct pen_destination *destination, const char *schema,
 										   const char *table, pen_error *error);

@@ -392,8 +392,8 @@ send_gathered(postgres_destination *self, pen_error *error)
 
 /*
  * Send progress up to lsn and COMMIT; do not wait for that. But for all before it, where a row that
- * is not there would be no error to the server, which would commit the others. durable: the server is to flush
- * at once, this and all before it, instead of when its WAL writer comes by.
+ * is not there would be no error to the server, which would commit the others. durable: the server
+ * is to flush at once, this and all before it, instead of when its WAL writer comes by.
  */
 static penstock_status
 commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
