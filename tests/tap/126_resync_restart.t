@@ -80,19 +80,22 @@ sub all_once
 
 # ---- a transaction that gets no further than its middle, while the copy is held up ----
 
+# The other destination waits too: who is idle does not notice that it has lost its session.
 my $let_copy = begin_copy();
 my $let_other = hold('one', 'LOCK TABLE other IN SHARE MODE');
+my $let_two = hold('two', 'LOCK TABLE other IN SHARE MODE');
 $source->safe_psql('postgres', q{
 	BEGIN;
 	INSERT INTO keyless SELECT g, 'parked' FROM generate_series(1, 1000) g;
 	UPDATE other SET n = 7 WHERE id = 2;
 	INSERT INTO big SELECT g, repeat('x', 100000) FROM generate_series(1, 300) g;
 	COMMIT});
-ok(waits_for_a_lock('one', 'UPDATE.*other'), 'its first changes have arrived');
+ok(waits_for_a_lock($_, 'UPDATE.*other'), "its first changes have arrived in $_") for 'one', 'two';
 my $before = begun();
 end_sessions('two');
 ok(wait_until(sub { begun() > $before }), 'the other destination is lost, and the stream begins anew') or diag($run->stderr);
 is($target->safe_psql('one', 'SELECT n FROM other WHERE id = 2'), 0, 'in the middle of the transaction');
+$let_two->();
 $let_other->();
 $let_copy->();
 

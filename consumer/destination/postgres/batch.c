@@ -24,6 +24,7 @@ pen_batch_init(pen_batch *batch)
 	memset(batch, 0, sizeof(*batch));
 	pen_buffer_init(&batch->bytes);
 	pen_buffer_init(&batch->scratch);
+	pen_buffer_init(&batch->kept.bytes);
 }
 
 static void
@@ -49,6 +50,9 @@ pen_batch_free(pen_batch *batch)
 	free(batch->touched);
 	pen_buffer_reset(&batch->bytes);
 	pen_buffer_reset(&batch->scratch);
+	free(batch->kept.events);
+	free(batch->kept.truncated);
+	pen_buffer_reset(&batch->kept.bytes);
 	pen_batch_init(batch);
 }
 
@@ -279,16 +283,63 @@ pen_batch_event_get(const pen_batch *batch, const pen_batch_event *event, pensto
 	}
 }
 
-void
-pen_batch_clear(pen_batch *batch)
+static void
+clear_events(pen_batch *batch)
 {
-	pen_batch_clear_net(batch);
 	batch->event_count = 0;
 	batch->truncated_count = 0;
 	batch->row_bytes = 0;
 	batch->bytes.len = 0;
 	if (batch->bytes.cap > BYTES_KEPT_MAX || batch->bytes.failed)
 		pen_buffer_reset(&batch->bytes);
+}
+
+void
+pen_batch_clear(pen_batch *batch)
+{
+	pen_batch_clear_net(batch);
+	clear_events(batch);
+}
+
+void
+pen_batch_exchange(pen_batch *batch)
+{
+	pen_batch_kept gathered = {
+		.events = batch->events,
+		.event_count = batch->event_count,
+		.event_capacity = batch->event_capacity,
+		.bytes = batch->bytes,
+		.row_bytes = batch->row_bytes,
+		.truncated = batch->truncated,
+		.truncated_count = batch->truncated_count,
+		.truncated_capacity = batch->truncated_capacity,
+	};
+
+	batch->events = batch->kept.events;
+	batch->event_count = batch->kept.event_count;
+	batch->event_capacity = batch->kept.event_capacity;
+	batch->bytes = batch->kept.bytes;
+	batch->row_bytes = batch->kept.row_bytes;
+	batch->truncated = batch->kept.truncated;
+	batch->truncated_count = batch->kept.truncated_count;
+	batch->truncated_capacity = batch->kept.truncated_capacity;
+	batch->kept = gathered;
+}
+
+void
+pen_batch_keep(pen_batch *batch)
+{
+	pen_batch_clear_net(batch);
+	pen_batch_exchange(batch);
+	clear_events(batch);
+}
+
+void
+pen_batch_forget_kept(pen_batch *batch)
+{
+	pen_batch_exchange(batch);
+	clear_events(batch);
+	pen_batch_exchange(batch);
 }
 
 /* ---- the net change ---- */

@@ -66,7 +66,20 @@ typedef struct pen_batch_entry
 	bool identity_only;
 } pen_batch_entry;
 
-/* All zero but bytes and scratch: see pen_batch_init. */
+/* The events of a batch that were sent. */
+typedef struct pen_batch_kept
+{
+	pen_batch_event *events;
+	size_t event_count;
+	size_t event_capacity;
+	pen_wire_buf bytes;
+	size_t row_bytes;
+	pen_batch_table **truncated;
+	size_t truncated_count;
+	size_t truncated_capacity;
+} pen_batch_kept;
+
+/* All zero but buffers: see pen_batch_init. */
 typedef struct pen_batch
 {
 	pen_batch_event *events;
@@ -95,6 +108,8 @@ typedef struct pen_batch
 	size_t touched_count;
 	size_t touched_capacity;
 	pen_wire_buf scratch;
+
+	pen_batch_kept kept;
 } pen_batch;
 
 extern void pen_batch_init(pen_batch *batch);
@@ -124,8 +139,15 @@ extern penstock_status pen_batch_add_truncate(pen_batch *batch, pen_batch_table 
 /* Would an event of this size go beyond what a batch can address? Then clear it first. */
 extern bool pen_batch_is_full(const pen_batch *batch, const penstock_event *event);
 
-/* Events and net change are forgotten; tables are not. */
+/* Events and net change are forgotten; tables, and what is kept, are not. */
 extern void pen_batch_clear(pen_batch *batch);
+/* Keep the events, which were sent, while others are gathered; the net change is forgotten. */
+extern void pen_batch_keep(pen_batch *batch);
+/* Have the events that are kept in the place of those that are gathered, to replay them; and back.
+ * What these come to stays as it is. */
+extern void pen_batch_exchange(pen_batch *batch);
+/* The events that are kept are not needed any more. */
+extern void pen_batch_forget_kept(pen_batch *batch);
 /* The net change alone. */
 extern void pen_batch_clear_net(pen_batch *batch);
 

@@ -50,9 +50,12 @@ pen_bulk_begin(pen_bulk *bulk, postgres_destination *self, const pen_target *tar
 			   pen_error *error)
 {
 	pen_wire_buf *rows = &self->sets.copy;
-	char *sql = pen_target_copy_sql(target);
+	char *sql;
 	penstock_status status;
 
+	if (pen_postgres_begin_sets(self, error) < 0)
+		return error->status;
+	sql = pen_target_copy_sql(target);
 	if (sql == NULL)
 		return no_memory(error);
 	*bulk = (pen_bulk){

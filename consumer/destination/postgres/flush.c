@@ -1,7 +1,5 @@
 /* flush.c -- how what is gathered is applied: in sets where that comes to the same as source order,
- * one by one where it might not.
- * Sets stand under a savepoint: whatever goes wrong with them, the same changes are replayed in
- * order, and only that decides whether a row is rejected. */
+ * one by one where it might not. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,8 +8,7 @@
 #include "destination/postgres/stored.h"
 #include "event/relation.h"
 
-#define SETS_FROM    16 /* changes from which on sets and their savepoint are worth it */
-#define DISTRUST_MAX 64 /* batches */
+#define SETS_FROM 16 /* changes from which on sets and their savepoint are worth it */
 
 /* ---- targets ---- */
 
@@ -27,6 +24,7 @@ pen_postgres_forget_targets(postgres_destination *self)
 			pen_target_free(batch->tables[i]->target);
 	}
 	pen_batch_free(batch);
+	self->sets_sent = false;
 	self->failed_set = NULL;
 }
 
@@ -55,6 +53,8 @@ drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 		(pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0))
 		return error->status;
 	/* What was sent may be unanswered yet and refer to it. */
+	if (pen_postgres_settle(self, error) < 0)
+		return error->status;
 	if (target != NULL &&
 		(pen_pipeline_drain(self->pipeline, error) < 0 || deallocate(self, target, error) < 0))
 		return error->status;
@@ -142,10 +142,13 @@ look_up_aside(postgres_destination *self, const penstock_relation *relation, pen
 static penstock_status
 look_up_target(postgres_destination *self, pen_batch_table *table, uint64_t lsn, pen_error *error)
 {
-	pen_target *target = self->prepared.open
-							 ? look_up_aside(self, table->relation, error)
-							 : look_up(self, self->pipeline, self->conn, table->relation, error);
+	pen_target *target;
 
+	if (pen_postgres_settle(self, error) < 0)
+		return error->status;
+	target = self->prepared.open
+				 ? look_up_aside(self, table->relation, error)
+				 : look_up(self, self->pipeline, self->conn, table->relation, error);
 	if (target == NULL)
 		return no_target(self, table->relation, lsn, error);
 	table->target = target;
@@ -221,9 +224,9 @@ pen_postgres_gather(postgres_destination *self, const penstock_event *event, pen
 
 /* ---- in order ---- */
 
-static penstock_status
-apply_in_order(postgres_destination *self, const pen_batch_event *event, pen_reason reason,
-			   pen_error *error)
+penstock_status
+pen_postgres_apply_event(postgres_destination *self, const pen_batch_event *event,
+						 pen_reason reason, pen_error *error)
 {
 	penstock_event whole;
 
@@ -241,177 +244,22 @@ pen_postgres_replay(postgres_destination *self, size_t from, size_t to, pen_reas
 {
 	for (size_t i = from; i < to; i++)
 	{
-		if (apply_in_order(self, &self->batch.events[i], reason, error) < 0)
+		if (pen_postgres_apply_event(self, &self->batch.events[i], reason, error) < 0)
 			return error->status;
 	}
 	return PENSTOCK_OK;
 }
 
-/* ---- in sets ---- */
-
-/* No server has said so, but the rows cannot be those of the source. */
-static penstock_status
-disagrees(pen_error *error)
-{
-	return pen_error_set(error, PENSTOCK_E_DATA, "the changes of a key do not follow one another");
-}
-
-static penstock_status
-add_keyed(postgres_destination *self, const pen_batch_event *event, pen_error *error)
-{
-	for (;;)
-	{
-		switch (pen_batch_net(&self->batch, event))
-		{
-			case PEN_NET_ADDED:
-				return PENSTOCK_OK;
-			case PEN_NET_DISAGREES:
-				return disagrees(error);
-			case PEN_NET_NO_MEMORY:
-				return pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-			case PEN_NET_FULL:
-				if (pen_postgres_send_sets(self, event->table, error) < 0)
-					return error->status;
-				break; /* the entry is gone: once more */
-			case PEN_NET_KEY_CHANGED:
-			case PEN_NET_NO_KEY:
-				return pen_postgres_send_sets(self, event->table, error) < 0
-						   ? error->status
-						   : apply_in_order(self, event, PEN_REASON_KEY_CHANGED, error);
-		}
-	}
-}
-
-/* Inserts go together until something else comes. */
-static penstock_status
-add_unkeyed(postgres_destination *self, const pen_batch_event *event, pen_reason reason,
-			pen_error *error)
-{
-	if (event->kind != PENSTOCK_INSERT)
-		return pen_postgres_send_sets(self, event->table, error) < 0
-				   ? error->status
-				   : apply_in_order(self, event, reason, error);
-	return pen_batch_append(&self->batch, event) == PEN_NET_ADDED
-			   ? PENSTOCK_OK
-			   : pen_error_set(error, PENSTOCK_E_RETRY, "out of memory");
-}
-
-static penstock_status
-add_to_sets(postgres_destination *self, const pen_batch_event *event, pen_error *error)
-{
-	const pen_target *target = event->table != NULL ? event->table->target : NULL;
-
-	if (target == NULL)
-		return pen_postgres_send_all_sets(self, error) < 0
-				   ? error->status
-				   : apply_in_order(self, event, PEN_REASON_TRUNCATE, error);
-	if (target->distrusted_until > self->batch_number)
-		return apply_in_order(self, event, PEN_REASON_FAILED, error);
-	switch (target->mode)
-	{
-		case PEN_TARGET_SETS:
-			return add_keyed(self, event, error);
-		case PEN_TARGET_APPEND:
-			return add_unkeyed(self, event, target->reason, error);
-		case PEN_TARGET_ORDERED:
-			break;
-	}
-	return pen_postgres_send_all_sets(self, error) < 0
-			   ? error->status
-			   : apply_in_order(self, event, target->reason, error);
-}
-
-static penstock_status
-apply_sets(postgres_destination *self, pen_error *error)
-{
-	penstock_status status = PENSTOCK_OK;
-
-	for (size_t i = 0; i < self->batch.event_count && status >= 0; i++)
-		status = add_to_sets(self, &self->batch.events[i], error);
-	if (status >= 0)
-		status = pen_postgres_send_all_sets(self, error);
-	if (status >= 0)
-		status = pen_pipeline_drain(self->pipeline, error);
-	return status;
-}
-
-/* Whether a statement is there whose Parse has not been answered, nobody has read: it may be, and
- * gets another name. */
-static void
-unprepare(postgres_destination *self)
-{
-	for (size_t i = 0; i < self->batch.table_capacity; i++)
-	{
-		const pen_batch_table *table = self->batch.tables[i];
-		pen_target *target = table != NULL ? table->target : NULL;
-
-		for (pen_target_statement *s = target != NULL ? target->statements : NULL; s != NULL;
-			 s = s->next)
-		{
-			if (s->prepared && !s->there)
-				pen_target_statement_rename(s);
-			s->prepared = s->there;
-		}
-	}
-}
-
-penstock_status
-pen_postgres_recover(postgres_destination *self, pen_error *error)
-{
-	if (pen_pipeline_recover(self->pipeline, error) < 0)
-		return error->status;
-	unprepare(self);
-	return PENSTOCK_OK;
-}
-
-/* The sets of a table that failed are not tried again for a while. */
-static void
-distrust(postgres_destination *self)
-{
-	pen_target *target = self->failed_set;
-	unsigned int batches = 1;
-
-	if (target == NULL)
-		return;
-	for (unsigned int i = 0; i < target->failures && batches < DISTRUST_MAX; i++)
-		batches *= 2;
-	target->failures++;
-	target->distrusted_until = self->batch_number + 1 + batches;
-}
-
-static penstock_status
-apply_batch_in_sets(postgres_destination *self, pen_error *error)
-{
-	/* An error of what was sent before is none of the sets. */
-	if (pen_pipeline_drain(self->pipeline, error) < 0 ||
-		pen_pipeline_send(self->pipeline, "SAVEPOINT sets", 0, NULL, NULL, error) < 0)
-		return error->status;
-	self->failed_set = NULL;
-	if (apply_sets(self, error) >= 0)
-		return pen_pipeline_send(self->pipeline, "RELEASE sets", 0, NULL, NULL, error);
-	if (error->status != PENSTOCK_E_DATA && error->status != PENSTOCK_E_CONFIG)
-		return error->status;
-	pen_log_write(self->base.config->log, PENSTOCK_LOG_DEBUG, self->base.config->name,
-				  "%s; replaying %zu changes in order", error->text, self->batch.event_count);
-	pen_error_clear(error);
-	self->counters.rollbacks++;
-	distrust(self);
-	pen_batch_clear_net(&self->batch);
-	if (pen_postgres_recover(self, error) < 0 ||
-		pen_pipeline_send(self->pipeline, "ROLLBACK TO sets", 0, NULL, NULL, error) < 0 ||
-		pen_pipeline_send(self->pipeline, "RELEASE sets", 0, NULL, NULL, error) < 0)
-		return error->status;
-	return pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_FAILED, error);
-}
-
 static penstock_status
 apply_batch(postgres_destination *self, pen_error *error)
 {
-	if (self->careful)
-		return pen_conflict_apply(self, error);
-	if (self->batch.event_count < SETS_FROM)
-		return pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_SMALL, error);
-	return apply_batch_in_sets(self, error);
+	if (!self->careful && self->batch.event_count >= SETS_FROM)
+		return pen_postgres_apply_sets(self, error);
+	if (pen_postgres_settle(self, error) < 0)
+		return error->status;
+	return self->careful
+			   ? pen_conflict_apply(self, error)
+			   : pen_postgres_replay(self, 0, self->batch.event_count, PEN_REASON_SMALL, error);
 }
 
 /* A replay may stop in the middle of what the source checked at once. */
@@ -420,6 +268,8 @@ defer_constraints(postgres_destination *self, pen_error *error)
 {
 	if (!self->has_deferrable || self->deferred)
 		return PENSTOCK_OK;
+	if (pen_postgres_settle(self, error) < 0)
+		return error->status;
 	self->deferred = true;
 	return pen_pipeline_send(self->pipeline, "SET CONSTRAINTS ALL DEFERRED", 0, NULL, NULL, error);
 }
@@ -427,11 +277,15 @@ defer_constraints(postgres_destination *self, pen_error *error)
 penstock_status
 pen_postgres_flush_batch(postgres_destination *self, pen_error *error)
 {
+	uint64_t commit_lsn = self->commit_lsn;
+
 	if (self->batch.event_count == 0)
 		return PENSTOCK_OK;
 	if (look_up_targets(self, error) < 0 || defer_constraints(self, error) < 0 ||
 		apply_batch(self, error) < 0)
 		return error->status;
+	/* What comes next is of the source transaction that was being gathered. */
+	self->commit_lsn = commit_lsn;
 	self->counters.batches++;
 	self->batch_number++;
 	pen_batch_clear(&self->batch);

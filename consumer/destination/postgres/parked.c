@@ -258,6 +258,8 @@ publish(postgres_destination *self, const parked_table *table, pen_error *error)
 				  "table %s.%s is copied and in step again", table->schema, table->name);
 	pen_board_set(self->board, table->schema, table->name, PEN_BOARD_DONE, table->lsn, NULL);
 	self->parked->published = true;
+	if (pen_postgres_settle(self, error) < 0)
+		return error->status;
 	return pen_stored_ready(self->pipeline, self->source, table->schema, table->name, error);
 }
 
@@ -303,7 +305,8 @@ take_request(postgres_destination *self, const char *schema, const char *table, 
 	if (pen_parked_find(self->parked, schema, table) != NULL)
 		return pen_error_set(error, PENSTOCK_E_BUG, "table %s.%s is under copy already", schema,
 							 table);
-	if (pen_stored_recopy(self->pipeline, self->source, schema, table, error) < 0)
+	if (pen_postgres_settle(self, error) < 0 ||
+		pen_stored_recopy(self->pipeline, self->source, schema, table, error) < 0)
 		return error->status;
 	return add_table(self, schema, table, error);
 }

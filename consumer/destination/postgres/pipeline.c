@@ -28,6 +28,7 @@ struct pen_pipeline
 	size_t bytes_max;
 	size_t bytes; /* under way */
 	size_t unflushed;
+	bool held;
 	entry *ring;
 	size_t capacity;
 	size_t head;
@@ -59,12 +60,6 @@ pen_pipeline_free(pen_pipeline *pipeline)
 	PQclear(pipeline->kept);
 	free(pipeline->ring);
 	free(pipeline);
-}
-
-bool
-pen_pipeline_busy(const pen_pipeline *pipeline)
-{
-	return pipeline->count > 0;
 }
 
 static penstock_status
@@ -180,8 +175,9 @@ connection_failed(pen_pipeline *pipeline, pen_error *error)
 	return pen_pq_error(error, pipeline->conn, NULL);
 }
 
-penstock_status
-pen_pipeline_poll(pen_pipeline *pipeline, pen_error *error)
+/* Take the answers that are there; do not wait. */
+static penstock_status
+look_for_answers(pen_pipeline *pipeline, pen_error *error)
 {
 	penstock_status status;
 
@@ -205,6 +201,15 @@ wait_for_socket(pen_pipeline *pipeline, int left, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+/* Before anything is sent, or waited for. */
+static penstock_status
+check_held(pen_pipeline *pipeline, pen_error *error)
+{
+	return !pipeline->held ? PENSTOCK_OK
+						   : pen_error_set(error, PENSTOCK_E_BUG,
+										   "a statement before the answers of a set were judged");
+}
+
 /* Wait until at most bytes are under way. */
 static penstock_status
 wait_until(pen_pipeline *pipeline, size_t bytes, pen_error *error)
@@ -226,15 +231,55 @@ wait_until(pen_pipeline *pipeline, size_t bytes, pen_error *error)
 	}
 }
 
-penstock_status
-pen_pipeline_drain(pen_pipeline *pipeline, pen_error *error)
+/* Have the server send the answers to all that was sent. */
+static penstock_status
+ask_for_answers(pen_pipeline *pipeline, pen_error *error)
 {
+	if (check_held(pipeline, error) < 0)
+		return error->status;
 	if (pipeline->count > 0 &&
 		!pipeline->ring[(pipeline->head + pipeline->count - 1) % pipeline->capacity].sync &&
 		PQsendFlushRequest(pipeline->conn) == 0)
 		return connection_failed(pipeline, error);
 	pipeline->unflushed = 0;
-	return wait_until(pipeline, 0, error);
+	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_pipeline_drain(pen_pipeline *pipeline, pen_error *error)
+{
+	return ask_for_answers(pipeline, error) < 0 ? error->status : wait_until(pipeline, 0, error);
+}
+
+/* All of what libpq holds; it moves what it has not sent with every send. */
+static penstock_status
+send_all(pen_pipeline *pipeline, pen_error *error)
+{
+	int left;
+
+	while ((left = PQflush(pipeline->conn)) > 0)
+	{
+		if (PQconsumeInput(pipeline->conn) == 0)
+			return connection_failed(pipeline, error);
+		if (wait_for_socket(pipeline, left, error) < 0)
+			return error->status;
+	}
+	return left < 0 ? connection_failed(pipeline, error) : PENSTOCK_OK;
+}
+
+penstock_status
+pen_pipeline_hold(pen_pipeline *pipeline, pen_error *error)
+{
+	if (ask_for_answers(pipeline, error) < 0 || send_all(pipeline, error) < 0)
+		return error->status;
+	pipeline->held = true;
+	return PENSTOCK_OK;
+}
+
+void
+pen_pipeline_release(pen_pipeline *pipeline)
+{
+	pipeline->held = false;
 }
 
 /* ---- sending ---- */
@@ -259,25 +304,28 @@ sent(pen_pipeline *pipeline, int ok, size_t bytes, const pen_expectation *expect
 		return connection_failed(pipeline, error);
 	if (pipeline->bytes > pipeline->bytes_max)
 		return wait_until(pipeline, pipeline->bytes_max / 2, error);
-	return pen_pipeline_poll(pipeline, error);
+	return look_for_answers(pipeline, error);
 }
 
 penstock_status
 pen_pipeline_send(pen_pipeline *pipeline, const char *sql, int count, const char *const *params,
 				  const pen_expectation *expected, pen_error *error)
 {
-	int ok = PQsendQueryParams(pipeline->conn, sql, count, NULL, params, NULL, NULL, 0);
-
-	return sent(pipeline, ok, strlen(sql), expected, false, error);
+	if (check_held(pipeline, error) < 0)
+		return error->status;
+	return sent(pipeline,
+				PQsendQueryParams(pipeline->conn, sql, count, NULL, params, NULL, NULL, 0),
+				strlen(sql), expected, false, error);
 }
 
 penstock_status
 pen_pipeline_prepare(pen_pipeline *pipeline, const char *name, const char *sql, int count,
 					 const Oid *types, const pen_expectation *expected, pen_error *error)
 {
-	int ok = PQsendPrepare(pipeline->conn, name, sql, count, types);
-
-	return sent(pipeline, ok, strlen(sql), expected, false, error);
+	if (check_held(pipeline, error) < 0)
+		return error->status;
+	return sent(pipeline, PQsendPrepare(pipeline->conn, name, sql, count, types), strlen(sql),
+				expected, false, error);
 }
 
 penstock_status
@@ -288,6 +336,8 @@ pen_pipeline_send_prepared(pen_pipeline *pipeline, const char *name, int count,
 	size_t bytes = 0;
 	int ok;
 
+	if (check_held(pipeline, error) < 0)
+		return error->status;
 	for (int i = 0; i < count; i++)
 		bytes += (size_t) lengths[i];
 	ok = PQsendQueryPrepared(pipeline->conn, name, count, values, lengths, formats, 0);
@@ -299,6 +349,8 @@ pen_pipeline_sync(pen_pipeline *pipeline, pen_error *error)
 {
 	entry added = {.bytes = STATEMENT_BYTES, .sync = true};
 
+	if (check_held(pipeline, error) < 0)
+		return error->status;
 	if (PQpipelineSync(pipeline->conn) == 0)
 		return connection_failed(pipeline, error);
 	pipeline->unflushed = 0;
@@ -306,16 +358,19 @@ pen_pipeline_sync(pen_pipeline *pipeline, pen_error *error)
 		return error->status;
 	if (pipeline->bytes > pipeline->bytes_max)
 		return wait_until(pipeline, pipeline->bytes_max / 2, error);
-	return pen_pipeline_poll(pipeline, error);
+	return look_for_answers(pipeline, error);
 }
 
 PGresult *
 pen_pipeline_query(pen_pipeline *pipeline, const char *sql, int count, const char *const *params,
 				   pen_error *error)
 {
-	int ok = PQsendQueryParams(pipeline->conn, sql, count, NULL, params, NULL, NULL, 0);
 	PGresult *result;
+	int ok;
 
+	if (check_held(pipeline, error) < 0)
+		return NULL;
+	ok = PQsendQueryParams(pipeline->conn, sql, count, NULL, params, NULL, NULL, 0);
 	if (sent(pipeline, ok, strlen(sql), NULL, true, error) < 0 ||
 		pen_pipeline_drain(pipeline, error) < 0)
 		return NULL;
@@ -354,6 +409,7 @@ forget_sent(pen_pipeline *pipeline)
 	pipeline->count = 0;
 	pipeline->bytes = 0;
 	pipeline->unflushed = 0;
+	pipeline->held = false;
 }
 
 /* Out of a COPY, or of its error, into pipeline mode again. */
@@ -438,19 +494,8 @@ pen_pipeline_copy_begin(pen_pipeline *pipeline, const char *sql, const pen_expec
 penstock_status
 pen_pipeline_copy_data(pen_pipeline *pipeline, const void *data, size_t size, pen_error *error)
 {
-	int left;
-
-	if (PQputCopyData(pipeline->conn, data, (int) size) != 1)
-		return connection_failed(pipeline, error);
-	/* All of it: libpq moves what it has not sent with every send. */
-	while ((left = PQflush(pipeline->conn)) > 0)
-	{
-		if (PQconsumeInput(pipeline->conn) == 0)
-			return connection_failed(pipeline, error);
-		if (wait_for_socket(pipeline, left, error) < 0)
-			return error->status;
-	}
-	return left < 0 ? connection_failed(pipeline, error) : PENSTOCK_OK;
+	return PQputCopyData(pipeline->conn, data, (int) size) != 1 ? connection_failed(pipeline, error)
+																: send_all(pipeline, error);
 }
 
 penstock_status

@@ -49,14 +49,20 @@ extern penstock_status pen_pipeline_send_prepared(pen_pipeline *pipeline, const 
 /* The end of a transaction: what was sent before it stands or falls together. */
 extern penstock_status pen_pipeline_sync(pen_pipeline *pipeline, pen_error *error);
 
-/* Take the answers that are there; do not wait. */
-extern penstock_status pen_pipeline_poll(pen_pipeline *pipeline, pen_error *error);
 /* Wait until everything sent has been answered. */
 extern penstock_status pen_pipeline_drain(pen_pipeline *pipeline, pen_error *error);
 
 /* Send and wait for this one's answer, and all before it. The result, for PQclear, or NULL. */
 extern PGresult *pen_pipeline_query(pen_pipeline *pipeline, const char *sql, int count,
 									const char *const *params, pen_error *error);
+
+/*
+ * Hand everything that was sent to the server, without waiting for answers: these have an owner, who
+ * judges them once it has called pen_pipeline_release. Until then whatever else is sent, or waited
+ * for, is refused (E_BUG), so that nothing can depend on them before.
+ */
+extern penstock_status pen_pipeline_hold(pen_pipeline *pipeline, pen_error *error);
+extern void pen_pipeline_release(pen_pipeline *pipeline);
 
 /*
  * After an error of the server, in a transaction: what was sent behind it has no effect, its
@@ -75,8 +81,5 @@ extern penstock_status pen_pipeline_copy_data(pen_pipeline *pipeline, const void
 											  pen_error *error);
 extern penstock_status pen_pipeline_copy_end(pen_pipeline *pipeline,
 											 const pen_expectation *expected, pen_error *error);
-
-/* Something is under way. */
-extern bool pen_pipeline_busy(const pen_pipeline *pipeline);
 
 #endif

@@ -402,6 +402,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
 	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
+		pen_postgres_settle(self, error) < 0 ||
 		(self->to_be_counted && pen_pipeline_drain(self->pipeline, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 ||
 		(durable && pen_pipeline_send(self->pipeline, "SET LOCAL synchronous_commit = local", 0,
@@ -431,6 +432,8 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 	if (self->pipeline != NULL)
 	{
 		/* What was sent of an unfinished transaction is rolled back; commits before it stand. */
+		if (self->sets_sent && pen_postgres_recover(self, error) < 0)
+			return error->status;
 		if (self->in_transaction &&
 			(pen_pipeline_send(self->pipeline, "ROLLBACK", 0, NULL, NULL, error) < 0 ||
 			 pen_pipeline_sync(self->pipeline, error) < 0))

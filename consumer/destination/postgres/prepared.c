@@ -164,6 +164,7 @@ pen_prepared_finish(postgres_destination *self, pen_error *error)
 	if (!self->prepared.there && !empty)
 	{
 		if (pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0 ||
+			pen_postgres_settle(self, error) < 0 ||
 			record(self, "INSERT INTO penstock.prepared VALUES ($1, $2, true)", error) < 0 ||
 			pen_pipeline_drain(self->pipeline, error) < 0 ||
 			command(self, "PREPARE TRANSACTION", false, error) < 0)

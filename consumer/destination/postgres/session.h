@@ -54,6 +54,9 @@ typedef struct postgres_destination
 	pen_batch batch;        /* gathered and not yet sent; its tables have the targets */
 	uint64_t batch_number;  /* how many were sent */
 	int64_t gathered_ms;    /* when its first event came */
+	bool sets_begun;        /* the savepoint of the batch that is being applied */
+	bool sets_lost;         /* what failed was not the batch that is being applied */
+	bool sets_sent;         /* those of batch.kept: nobody has judged their answers */
 	pen_target *failed_set; /* whose set was answered with an error */
 	pen_sets sets;
 	pen_postgres_counters counters;
@@ -98,9 +101,9 @@ extern penstock_status pen_postgres_gather(postgres_destination *self, const pen
 										   pen_error *error);
 
 /*
- * Send what is gathered, within the destination transaction, which is begun. Everything but a few
- * rows has been answered when this returns. E_WAITING where the destination lacks what it needs,
- * with self->missing set for probe.
+ * Send what is gathered, within the destination transaction, which is begun. Sets are at work when
+ * this returns: see pen_postgres_settle. E_WAITING where the destination lacks what it needs, with
+ * self->missing set for probe.
  */
 extern penstock_status pen_postgres_flush_batch(postgres_destination *self, pen_error *error);
 
@@ -108,13 +111,32 @@ extern penstock_status pen_postgres_flush_batch(postgres_destination *self, pen_
 extern penstock_status pen_postgres_replay(postgres_destination *self, size_t from, size_t to,
 										   pen_reason reason, pen_error *error);
 
-/* After an error of a statement: take up sending again,
- * beginning with a rollback to a savepoint. */
-extern penstock_status pen_postgres_recover(postgres_destination *self, pen_error *error);
+/* Send one of what is gathered in its turn. */
+extern penstock_status pen_postgres_apply_event(postgres_destination *self,
+												const pen_batch_event *event, pen_reason reason,
+												pen_error *error);
 
 /* Forget all targets: what was recorded of them has been rolled back, or the session ends. What is
  * gathered goes with them. */
 extern void pen_postgres_forget_targets(postgres_destination *self);
+
+/* ---- setwise.c ---- */
+
+/* Apply what is gathered in sets, and leave these at work; in order, where they fail at once. */
+extern penstock_status pen_postgres_apply_sets(postgres_destination *self, pen_error *error);
+
+/* Before anything of a batch's sets is sent: judge those of the last one, and set a savepoint.
+ * Once for a batch; new_values and the like do not outlive it. */
+extern penstock_status pen_postgres_begin_sets(postgres_destination *self, pen_error *error);
+
+/*
+ * Wait for sets that are at work, and let them stand, or replay in order what they came from. The
+ * pipeline takes nothing else before. Does nothing where there are none.
+ */
+extern penstock_status pen_postgres_settle(postgres_destination *self, pen_error *error);
+
+/* After an error of a statement: take up sending again, beginning with a rollback to a savepoint. */
+extern penstock_status pen_postgres_recover(postgres_destination *self, pen_error *error);
 
 /* ---- apply.c ---- */
 

@@ -169,6 +169,8 @@ send_set(postgres_destination *self, pen_target_statement *statement, pen_error 
 
 	if (sets->rows == 0)
 		return PENSTOCK_OK;
+	if (pen_postgres_begin_sets(self, error) < 0)
+		return error->status;
 	if (!statement->prepared && pen_postgres_prepare(self, statement, error) < 0)
 		return error->status;
 	for (int i = 0; i < parameter_count(statement); i++)
@@ -266,6 +268,8 @@ send_alone(postgres_destination *self, pen_target *target, const pen_batch_entry
 	static const pen_target_operation operations[] = {PEN_TARGET_DELETE, PEN_TARGET_UPDATE,
 													  PEN_TARGET_INSERT};
 
+	if (pen_postgres_begin_sets(self, error) < 0)
+		return error->status;
 	spread_entry(self, entry, self->new_values);
 	spread_entry(self, entry, self->old_values);
 	if (which == UPDATES)
