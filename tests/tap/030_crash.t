@@ -10,7 +10,7 @@ my $seconds = $ENV{PENSTOCK_CRASH_SECONDS} || 8;
 my @tables = qw(pgbench_accounts pgbench_branches pgbench_tellers pgbench_history keyless);
 
 my $source = source_node('source');
-my $followers = destination_node('followers');
+my $followers = destination_node('followers', wal_writer_delay => '200ms');
 $followers->safe_psql('postgres', "CREATE DATABASE $_") for qw(one two);
 
 # Tables first, so that all begin equal: the followers get a copy.

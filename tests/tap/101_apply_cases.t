@@ -10,7 +10,7 @@ my $source = source_node('source');
 my $target = destination_node('target');
 $source->safe_psql('postgres', 'CREATE DATABASE here');
 $target->safe_psql('postgres', 'CREATE DATABASE there');
-my @arguments = ('run', '--source', uri($source, 'here'), '--slot', 'cases', '--to', uri($target, 'there'), '--until', 'current', '--verbose',
+our @arguments = ('run', '--source', uri($source, 'here'), '--slot', 'cases', '--to', uri($target, 'there'), '--until', 'current', '--verbose',
 	'--batch-ms', '60s');    # or what is gathered is sent when the stream falters
 my ($code, $out, $err) = penstock('slot', 'create', '--source', uri($source, 'here'), '--slot', 'cases');
 is($code, 0, 'a slot') or diag($err);
@@ -150,6 +150,26 @@ comes_over('one that is the key', 'counted_key', 'UPDATE counted_key SET id = DE
 prepare('swapped', 'id int PRIMARY KEY, u int UNIQUE', undef, "INSERT INTO swapped SELECT i, i FROM $many");
 comes_over('unique values that change places', 'swapped', 'UPDATE swapped SET u = -u WHERE id <= 20; UPDATE swapped SET u = 21 - id WHERE id <= 20', $in_order->('failed'), qr/1 replayed/);
 comes_over('deleted and inserted elsewhere', 'swapped', 'DELETE FROM swapped WHERE id <= 100; INSERT INTO swapped SELECT 1000 + i, i FROM generate_series(1, 100) i', $sets, $copy, qr/0 replayed$/m);
+{
+	# Part by part, of one transaction: one fails when the next has been gathered, in sets or in order.
+	prepare('emptied', 'id int PRIMARY KEY');
+	local @arguments = (@arguments, '--batch-rows-max', 40);
+	my $swap = 'UPDATE swapped SET u = -u WHERE id BETWEEN 101 AND 120; UPDATE swapped SET u = u + 221 WHERE id BETWEEN 101 AND 120';
+	my $rest = 'UPDATE swapped SET u = u + 100000 WHERE id > 200';
+	comes_over('parts that fail, first', 'swapped', "$swap; $rest", qr/1 replayed/, $sets);
+	comes_over('last', 'swapped', "$rest; $swap", qr/1 replayed/, $sets);
+	comes_over('in between', 'swapped', "$rest; $swap; INSERT INTO swapped VALUES (9001, -9001); DELETE FROM swapped WHERE id BETWEEN 201 AND 240", qr/1 replayed/, $sets);
+	comes_over('before a key that changes', 'swapped', "$swap; UPDATE swapped SET id = -id WHERE id = 300; $rest", qr/[1-9] replayed/);
+	comes_over('before a truncate', 'swapped', "$swap; TRUNCATE emptied; $rest", qr/1 replayed/);
+	$target->safe_psql('there', 'DELETE FROM swapped WHERE id = 401');
+	$source->safe_psql('here', "BEGIN; $rest; $swap; COMMIT");
+	($code, $out, $err) = penstock(@arguments);
+	is($code, 4, 'a row that is missing stops it, parts before and after or not');
+	like($err, qr/swapped.*LSN/, 'and is told');
+	is($target->safe_psql('there', 'SELECT count(*) FROM swapped WHERE u > 600000'), 0, 'nothing of that transaction is there');
+	$target->safe_psql('there', 'INSERT INTO swapped SELECT 401, 401');
+	comes_over('it goes on when that is there', 'swapped', $rest, $sets);
+}
 
 # ---- a table that is altered in the middle of a transaction ----
 

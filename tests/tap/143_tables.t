@@ -35,7 +35,7 @@ for my $database ('one', 'two')
 	$target->safe_psql('postgres', "CREATE DATABASE $database");
 	$target->safe_psql($database, $tables);
 }
-my $kept = destination_node('kept');
+my $kept = destination_node('kept', wal_writer_delay => '200ms');
 $kept->safe_psql('postgres', $tables);
 
 my @run = (

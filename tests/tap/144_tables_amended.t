@@ -9,7 +9,7 @@ use Test::More;
 
 my $source = source_node('source');
 my $target = destination_node('target');
-my $kept = destination_node('kept');
+my $kept = destination_node('kept', wal_writer_delay => '200ms');
 my $state = "$ENV{TMPDIR}/144_tables_amended";
 my $tables = q{
 	CREATE TABLE a(id int PRIMARY KEY, n int); CREATE TABLE b(id int PRIMARY KEY, n int, t text);

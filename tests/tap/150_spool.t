@@ -10,7 +10,7 @@ use Test::More;
 my $state = "$ENV{TESTDIR}/state";
 my $source = source_node('source');
 my $near = destination_node('near');
-my $far = destination_node('far');
+my $far = destination_node('far', wal_writer_delay => '200ms');
 my $ddl = 'CREATE TABLE t (id int PRIMARY KEY, n int DEFAULT 0, filler text);';
 $_->safe_psql('postgres', $ddl) for $source, $near, $far;
 

@@ -69,7 +69,8 @@ sub source_node
 sub destination_node
 {
 	my ($name, %conf) = @_;
-	return _node($name, { max_prepared_transactions => 10, autovacuum => 'off', %conf });
+	# What is committed is soon durable there, which the end of a run waits for.
+	return _node($name, { max_prepared_transactions => 10, autovacuum => 'off', wal_writer_delay => '10ms', %conf });
 }
 
 # The node's database as a postgresql:// URI.
