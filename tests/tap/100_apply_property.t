@@ -272,9 +272,13 @@ for my $round (1 .. $rounds)
 }
 note(join(', ', map { "$_ $sum{$_}" } sort keys %sum));
 note(join(', ', map { "$_ $reasons{$_}" } sort keys %reasons));
-cmp_ok($sum{'rows in'}, '>', 500, 'many rows went in sets');
-cmp_ok($sum{'rows by'}, '>', 0, 'and some by COPY');
-ok($reasons{$_}, "some in order: $_") for 'key_changed', 'key_type', 'no_key', 'deferrable', 'exclusion', 'effects', 'truncate';
+# With another seed, some may not come up.
+if (!$ENV{PENSTOCK_SEED})
+{
+	cmp_ok($sum{'rows in'}, '>', 500, 'many rows went in sets');
+	cmp_ok($sum{'rows by'}, '>', 0, 'and some by COPY');
+	ok($reasons{$_}, "some in order: $_") for 'key_changed', 'key_type', 'no_key', 'deferrable', 'exclusion', 'effects', 'truncate';
+}
 
 $source->stop;
 $target->stop;
