@@ -74,8 +74,11 @@ add_to_sets(postgres_destination *self, const pen_batch_event *event, pen_error 
 		return pen_postgres_send_all_sets(self, error) < 0
 				   ? error->status
 				   : in_turn(self, event, PEN_REASON_TRUNCATE, error);
+	/* It may be since a moment ago, by the sets of the last batch: what is merged goes first. */
 	if (target->distrusted_until > self->batch_number)
-		return in_turn(self, event, PEN_REASON_FAILED, error);
+		return pen_postgres_send_sets(self, event->table, error) < 0
+				   ? error->status
+				   : in_turn(self, event, PEN_REASON_FAILED, error);
 	switch (target->mode)
 	{
 		case PEN_TARGET_SETS:
@@ -101,6 +104,7 @@ apply_sets(postgres_destination *self, pen_error *error)
 }
 
 /* ---- answers ---- */
+
 /* Whether a statement is there whose Parse has not been answered, nobody has read: it may be, and
  * gets another name. */
 static void
