@@ -390,6 +390,42 @@ test_events_stay_as_they_came(void **state)
 }
 
 static void
+test_kept_events_come_back_beside_what_is_gathered(void **state)
+{
+	scene *s = *state;
+	penstock_event event;
+
+	I(1);
+	U("b", 2);
+	pen_batch_keep(&s->batch);
+	assert_int_equal(s->batch.event_count, 0);
+	assert_int_equal(s->table->entry_count, 0);
+	U("c", 3);
+	for (int i = 0; i < 5000; i++) /* so that buffers move */
+		add(s, s->table, PENSTOCK_INSERT, 10 + i, "z", i, 0);
+	pen_batch_exchange(&s->batch);
+	assert_int_equal(s->batch.event_count, 2);
+	pen_batch_event_get(&s->batch, &s->batch.events[1], &event);
+	expect_row(&event.new_row, 1, "b", 2);
+	pen_batch_exchange(&s->batch);
+	expect_entry(s, PEN_NET_UPDATE, 1, "c", 3);
+	pen_batch_forget_kept(&s->batch);
+	assert_int_equal(s->batch.event_count, 5001);
+	expect_entry(s, PEN_NET_UPDATE, 1, "c", 3);
+	/* What is kept anew takes its place. */
+	pen_batch_keep(&s->batch);
+	I(4);
+	pen_batch_keep(&s->batch);
+	pen_batch_exchange(&s->batch);
+	assert_int_equal(s->batch.event_count, 1);
+	pen_batch_event_get(&s->batch, &s->batch.events[0], &event);
+	expect_row(&event.new_row, 1, "a", 4);
+	pen_batch_clear(&s->batch);
+	pen_batch_exchange(&s->batch);
+	assert_int_equal(s->batch.event_count, 0);
+}
+
+static void
 test_another_version_of_a_table_names_the_one_before(void **state)
 {
 	scene *s = *state;
@@ -448,6 +484,7 @@ main(void)
 		T(test_many_keys_are_found_again),
 		T(test_appended_rows_stand_for_themselves),
 		T(test_events_stay_as_they_came),
+		T(test_kept_events_come_back_beside_what_is_gathered),
 		T(test_another_version_of_a_table_names_the_one_before),
 		T(test_many_tables_are_found_again),
 	};
