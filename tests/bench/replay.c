@@ -101,10 +101,10 @@ changes_of(const replay *r)
 
 /* ---- what came of it ---- */
 
-static int64_t
+static uint64_t
 sum_of_row(const penstock_row *row)
 {
-	int64_t sum = 0;
+	uint64_t sum = 0;
 
 	for (int c = 0; c < row->relation->column_count; c++)
 	{
@@ -114,10 +114,10 @@ sum_of_row(const penstock_row *row)
 		size_t len = 0;
 
 		if (penstock_get_int(row, c, &integer) == PENSTOCK_OK)
-			sum += integer;
+			sum += (uint64_t) integer;
 		else if (penstock_get_text(row, c, &text, &len) == PENSTOCK_OK ||
 				 penstock_get_bytes(row, c, &bytes, &len) == PENSTOCK_OK)
-			sum += (int64_t) len;
+			sum += len;
 	}
 	return sum;
 }
@@ -128,7 +128,7 @@ report(const replay *r, pen_memory_store *store, double seconds)
 	penstock_snapshot *snapshot = pen_memory_store_snapshot(store);
 	penstock_table *table;
 	uint64_t rows = 0;
-	int64_t sum = 0;
+	uint64_t sum = 0; /* modulo 2^64, as the script has it */
 
 	if (snapshot == NULL)
 		die("nothing was applied");
@@ -144,8 +144,8 @@ report(const replay *r, pen_memory_store *store, double seconds)
 		}
 	}
 	penstock_snapshot_end(snapshot);
-	printf("%llu %.4f %llu %lld\n", (unsigned long long) changes_of(r), seconds,
-		   (unsigned long long) rows, (long long) sum);
+	printf("%llu %.4f %llu %llu\n", (unsigned long long) changes_of(r), seconds,
+		   (unsigned long long) rows, (unsigned long long) sum);
 	fflush(stdout);
 }
 
