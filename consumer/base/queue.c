@@ -82,9 +82,11 @@ pen_queue_push(pen_queue *queue, const pen_item *item)
 	{
 		queue->items[(queue->head + queue->count++) % queue->capacity] = *item;
 		queue->bytes += item->size;
-		pthread_cond_signal(&queue->changed);
 	}
 	pthread_mutex_unlock(&queue->lock);
+	/* Not before: who wakes up wants the lock. */
+	if (taken)
+		pthread_cond_signal(&queue->changed);
 	return taken;
 }
 

@@ -281,6 +281,18 @@ pen_pq_execute(PGconn *conn, const char *sql, pen_error *error)
 	return PENSTOCK_OK;
 }
 
+penstock_status
+pen_pq_prepare(PGconn *conn, const char *name, const char *sql, pen_error *error)
+{
+	PGresult *result = PQprepare(conn, name, sql, 0, NULL);
+	bool prepared = PQresultStatus(result) == PGRES_COMMAND_OK;
+
+	if (!prepared)
+		pen_pq_error(error, conn, result);
+	PQclear(result);
+	return prepared ? PENSTOCK_OK : error->status;
+}
+
 bool
 pen_pq_parse_lsn(const char *text, uint64_t *lsn)
 {

@@ -52,6 +52,10 @@ extern PGresult *pen_pq_query(PGconn *conn, const char *sql, int count, const ch
 /* pen_pq_query for commands whose result does not matter. */
 extern penstock_status pen_pq_execute(PGconn *conn, const char *sql, pen_error *error);
 
+/* Have one statement prepared under a name. */
+extern penstock_status pen_pq_prepare(PGconn *conn, const char *name, const char *sql,
+									  pen_error *error);
+
 /* "%X/%X". */
 extern bool pen_pq_parse_lsn(const char *text, uint64_t *lsn);
 extern void pen_pq_format_lsn(uint64_t lsn, char text[20]);

@@ -23,7 +23,10 @@
 #define WAL_LONG_HEADER  40  /* of the first page of a segment */
 #define PARKED_POLL_MS   200 /* while a table is copied */
 #define CHUNK_BYTES_MAX  ((size_t) 8 * 1024 * 1024)
-#define ROW_BYTES        128                   /* that a change takes besides its values */
+#define ROW_BYTES        128 /* that a change takes besides its values */
+#define BEGIN_STATEMENT  "penstock_begin"
+#define COMMIT_STATEMENT "penstock_commit"
+#define WAL_STATEMENT    "penstock_wal"
 #define IDLE_SEND_BYTES  ((size_t) 256 * 1024) /* so much is sent when nothing else is to do */
 
 /* Every statement of ours finds its rows by the key: whatever the statistics are, or before there
@@ -219,6 +222,20 @@ read_wal_layout(postgres_destination *self, pen_error *error)
 			   : pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL layout");
 }
 
+/* What stands around the changes of each transaction. */
+static penstock_status
+prepare_frame(PGconn *conn, pen_error *error)
+{
+	if (pen_pq_prepare(conn, BEGIN_STATEMENT, "BEGIN", error) < 0 ||
+		pen_pq_prepare(conn, COMMIT_STATEMENT, "COMMIT", error) < 0 ||
+		pen_pq_prepare(conn, WAL_STATEMENT,
+					   "SELECT pg_catalog.pg_current_wal_insert_lsn(), "
+					   "pg_catalog.pg_current_wal_flush_lsn()",
+					   error) < 0)
+		return error->status;
+	return pen_stored_prepare_advance(conn, error);
+}
+
 static penstock_status
 open_progress(postgres_destination *self, const pen_source_identity *source, pen_position *position,
 			  pen_error *error)
@@ -232,7 +249,7 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
-		pen_stored_prepare_advance(self->conn, error) < 0 ||
+		prepare_frame(self->conn, error) < 0 ||
 		pen_pq_execute(self->conn, "SET synchronous_commit = off", error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
@@ -359,15 +376,22 @@ check_wal(const pen_expectation *expected, const PGresult *result, pen_error *er
 	return PENSTOCK_OK;
 }
 
-static const char *const wal_sql =
-	"SELECT pg_catalog.pg_current_wal_insert_lsn(), pg_catalog.pg_current_wal_flush_lsn()";
+/* One of the statements around a transaction's changes, prepared: an idle session has nothing of them
+ * at hand, and a single change should not wait for the parser. */
+static penstock_status
+send_frame(postgres_destination *self, const char *statement, const pen_expectation *expected,
+		   pen_error *error)
+{
+	return pen_pipeline_send_prepared(self->pipeline, statement, 0, NULL, NULL, NULL, expected,
+									  error);
+}
 
 penstock_status
 pen_postgres_begin(postgres_destination *self, pen_error *error)
 {
 	if (self->in_transaction)
 		return PENSTOCK_OK;
-	if (pen_pipeline_send(self->pipeline, "BEGIN", 0, NULL, NULL, error) < 0)
+	if (send_frame(self, BEGIN_STATEMENT, NULL, error) < 0)
 		return error->status;
 	self->in_transaction = true;
 	self->to_be_counted = false;
@@ -408,8 +432,8 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 		(durable && pen_pipeline_send(self->pipeline, "SET LOCAL synchronous_commit = local", 0,
 									  NULL, NULL, error) < 0) ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
-		pen_pipeline_send(self->pipeline, "COMMIT", 0, NULL, &committed, error) < 0 ||
-		pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
+		send_frame(self, COMMIT_STATEMENT, &committed, error) < 0 ||
+		send_frame(self, WAL_STATEMENT, &wal, error) < 0 ||
 		pen_pipeline_sync(self->pipeline, error) < 0)
 		return error->status;
 	self->stored_lsn = self->gathered_lsn = lsn;
@@ -661,7 +685,7 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
 		self->asked_ms = pen_clock_ms();
-		if (pen_pipeline_send(self->pipeline, wal_sql, 0, NULL, &wal, error) < 0 ||
+		if (send_frame(self, WAL_STATEMENT, &wal, error) < 0 ||
 			pen_pipeline_sync(self->pipeline, error) < 0 ||
 			pen_pipeline_drain(self->pipeline, error) < 0)
 			return error->status;

@@ -329,16 +329,9 @@ static const char *const advance_sql =
 penstock_status
 pen_stored_prepare_advance(PGconn *conn, pen_error *error)
 {
-	PGresult *result = PQprepare(conn, ADVANCE_STATEMENT, advance_sql, 0, NULL);
-	penstock_status status = PENSTOCK_OK;
-
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-	{
-		status = pen_pq_error(error, conn, result);
-		pen_error_context(error, "could not prepare to move progress");
-	}
-	PQclear(result);
-	return status;
+	return pen_pq_prepare(conn, ADVANCE_STATEMENT, advance_sql, error) < 0
+			   ? pen_error_context(error, "could not prepare to move progress")
+			   : PENSTOCK_OK;
 }
 
 static void
