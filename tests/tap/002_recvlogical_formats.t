@@ -25,7 +25,7 @@ sub create_slot
 	return command_ok(recvlogical($slot, '--create-slot', '--plugin', 'penstock', @args), "slot $slot is created");
 }
 
-sub drop_slot
+sub end_slot
 {
 	my ($slot) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -142,7 +142,7 @@ my $debug = slurp_file(capture('binary', $end, 'format=decoderbufs', 'debug-mode
 is(scalar(() = $debug =~ /^txid\[\d+\], .*, op\[0\]$/mg), $ops{insert}, 'decoderbufs has as many inserts');
 $source->safe_psql('postgres', q{INSERT INTO toasted VALUES (9000)});
 like(slurp_file(capture('binary', end_of_wal(), 'format=decoderbufs')), qr/^\x08.*public\.toasted/s, 'its first message begins with the transaction');
-drop_slot('binary');
+end_slot('binary');
 
 my $streamed = decoded(capture('native_streamed', $end, @streamed));
 $json_file = capture('json_streamed', $end, @streamed, 'format=json');
@@ -153,7 +153,7 @@ cmp_ok($ops{$_} // 0, '>', 0, "there is $_") for qw(stream_start stream_stop str
 $text = slurp_file(capture('text_streamed', $end, @streamed, 'format=text'));
 like($text, qr/^STREAM START first$/m, 'and as text');
 like($text, qr/^STREAM COMMIT$/m, 'to its end');
-drop_slot($_) for qw(native_streamed json_streamed text_streamed);
+end_slot($_) for qw(native_streamed json_streamed text_streamed);
 
 # ---- the end in the middle of a backlog ----
 
@@ -220,7 +220,7 @@ SKIP:
 		[ "begin_prepare kept \"\x{e9}\"", "prepare kept \"\x{e9}\"", 'stream_prepare large', 'begin_prepare undone', 'prepare undone',
 			'rollback_prepared undone', "commit_prepared kept \"\x{e9}\"", 'begin', 'commit', 'commit_prepared large' ],
 		'their parts come in order');
-	drop_slot($_) for 'native_2pc', 'json_2pc';
+	end_slot($_) for 'native_2pc', 'json_2pc';
 }
 
 # ---- messages ----
@@ -280,7 +280,7 @@ for my $slot (keys %reader)
 	is($broken, 1, "$slot: one transaction was cut off, and begins anew");
 	is(scalar keys %committed, 60011, "$slot: every row of a committed transaction is there");
 }
-drop_slot($_) for qw(native json text);
+end_slot($_) for qw(native json text);
 
 # ---- progress where nothing is sent ----
 
@@ -319,7 +319,7 @@ progresses('a transaction of 300000 filtered changes');
 is(pids(), $pids, 'all of that in the same connections');
 unlike(slurp_file($source->logfile), qr/due to replication timeout/, 'no connection timed out');
 $_->{handle}->signal('INT'), $_->{handle}->finish for values %idle;
-drop_slot($_) for qw(filtered empty);
+end_slot($_) for qw(filtered empty);
 
 $source->stop;
 done_testing();

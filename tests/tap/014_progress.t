@@ -35,7 +35,7 @@ sub arguments
 # A slot `s` and a destination that has everything: its database's name.
 sub in_step
 {
-	$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots});
+	drop_slot($source, 's') if $source->safe_psql('postgres', 'SELECT count(*) FROM pg_replication_slots');
 	$source->safe_psql('postgres', 'TRUNCATE t, u');
 	my $database = fresh();
 	my ($code, $out, $err) = penstock(arguments($database, '--create-slot', '--until', 'current'));
@@ -82,6 +82,7 @@ sub continues
 
 my $d = in_step();
 $source->safe_psql('postgres', 'INSERT INTO t VALUES (2)');
+released($source, 's');
 $source->safe_psql('postgres', q{SELECT pg_replication_slot_advance('s', pg_current_wal_lsn())});
 is_refused($d, qr/slot "s" is confirmed up to [0-9A-F\/]+, but the destination has only .* lost .*DELETE FROM penstock.progress WHERE slot = 's'/,
 	'a slot that was advanced by somebody');
@@ -89,7 +90,7 @@ $source->safe_psql('postgres', 'INSERT INTO t VALUES (3)');
 $target->safe_psql($d, q{INSERT INTO t VALUES (2); DELETE FROM penstock.progress WHERE slot = 's'});
 continues($d, 'the remedy helps');
 
-$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('s')});
+drop_slot($source, 's');
 is_refused($d, qr/slot "s" does not exist, but a destination has progress for it: .*lost/, 'a slot that is gone');
 is_refused($d, qr/slot "s" does not exist, but a destination has progress for it: .*lost/, 'a slot that is gone, with --create-slot',
 	arguments($d, '--until', 'current', '--create-slot'));
@@ -101,7 +102,7 @@ penstock('slot', 'create', '--source', uri($other), '--slot', 's');
 is_refused($d, qr/progress of slot "s" was recorded for system \d+, but this is \d+/, 'another server',
 	'run', '--source', uri($other), '--slot', 's', '--to', uri($target, $d), '--until', 'current');
 continues($d, 'back at the right server');
-$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('s')});
+drop_slot($source, 's');
 penstock('slot', 'create', '--source', uri($source, 'second'), '--slot', 's');
 is_refused($d, qr/progress of slot "s" was recorded for database postgres, but this is second/, 'another database',
 	'run', '--source', uri($source, 'second'), '--slot', 's', '--to', uri($target, $d), '--until', 'current');

@@ -21,7 +21,7 @@ sub stream
 	$source->safe_psql($database, "SET client_encoding = SQL_ASCII; $sql");
 	my $hex = $source->safe_psql($database,
 		"SELECT string_agg(encode(data, 'hex'), '' ORDER BY n) FROM pg_logical_slot_get_binary_changes('$database', NULL, NULL) WITH ORDINALITY c(lsn, xid, data, n)");
-	$source->safe_psql($database, "SELECT pg_drop_replication_slot('$database')");
+	drop_slot($source, $database);
 	return $source->safe_psql('postgres', "SELECT events(ARRAY['\\x$hex'::bytea])");
 }
 
@@ -72,7 +72,7 @@ sub decode_lines
 	}
 	return $source->safe_psql('postgres', "SELECT events(ARRAY['\\x" . unpack('H*', $events) . "'::bytea])");
 }
-$source->safe_psql('postgres', "SELECT pg_drop_replication_slot('reader')");
+drop_slot($source, 'reader');
 
 $source->stop;
 done_testing();

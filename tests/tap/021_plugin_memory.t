@@ -26,7 +26,7 @@ sub walsender_kb
 		FROM pg_replication_slots WHERE slot_name = 'w'});
 	$reader->signal('INT');
 	$reader->finish;
-	$source->safe_psql('postgres', "SELECT pg_drop_replication_slot('w')");
+	drop_slot($source, 'w');
 	cmp_ok($kb, '<', $limit_kb, "$name: the walsender has less than $limit_kb kB");
 	diag("$name: $kb kB");
 	return $kb;

@@ -53,7 +53,7 @@ sub capture
 	$client->finish;
 	my ($json, $errors) = ('', '');
 	ok(IPC::Run::run([ $ENV{PENSTOCK}, 'decode', $file ], '>', \$json, '2>', \$errors), "$slot: the capture is whole") or diag($errors);
-	$source->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
+	drop_slot($source, $slot);
 	return map { JSON::PP::decode_json($_) } split /\n/, $json;
 }
 

@@ -165,7 +165,7 @@ is($source->safe_psql('postgres', q{SELECT data FROM pg_logical_slot_get_changes
 		'message: transactional: 0 prefix: stays, sz: 1 content:2',
 		'message: transactional: 0 prefix: penstock.heartbeat, sz: 0 content:'),
 	'messages come with their transaction, or at once');
-$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('other')});
+drop_slot($source, 'other');
 
 $source->safe_psql('updated', 'CREATE TABLE busy(id int); INSERT INTO busy SELECT generate_series(1, 10000)');
 $lsn = $source->safe_psql('postgres', 'SELECT penstock.heartbeat()');
@@ -232,7 +232,7 @@ wait_for_sql($source, q{SELECT count(*) = 1 FROM penstock.check() WHERE item = '
 $source->safe_psql('postgres', 'CHECKPOINT');
 wait_for_sql($source, q{SELECT count(*) = 1 AND bool_and(level = 'error' AND found ~ '^lost' AND remedy ~ 'drop the slot')
 	FROM penstock.check() WHERE item = 'slot live'}, 'a slot that is lost');
-$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('live')});
+drop_slot($source, 'live');
 $source->safe_psql('postgres', "ALTER SYSTEM RESET $_") for qw(min_wal_size max_wal_size max_slot_wal_keep_size);
 
 # ---- transactions ----
@@ -289,7 +289,7 @@ $writers->finish;
 $source->safe_psql('postgres', q{INSERT INTO got SELECT (change->'new'->>'id')::int FROM penstock.get('json') WHERE change->>'op' = 'insert'});
 cmp_ok($calls, '>', 10, 'get was called often');
 is($source->safe_psql('postgres', 'SELECT count(*) = count(DISTINCT id) AND count(*) = (SELECT count(*) - 1 FROM j) FROM got'), 't', 'and gave each row once');
-$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('json')});
+drop_slot($source, 'json');
 
 # ---- a database of another encoding ----
 
@@ -301,7 +301,7 @@ $source->safe_psql('latin', q{SELECT pg_create_logical_replication_slot('latin',
 $source->safe_psql('latin', q{SELECT penstock.emit('p', to_jsonb(chr(233)))});
 is($source->safe_psql('latin', q{SELECT encode(data, 'escape') FROM pg_logical_slot_get_binary_changes('latin', NULL, NULL) WHERE position('message' in encode(data, 'escape')) = 1}),
 	'message: transactional: 1 prefix: p, sz: 4 content:"\303\251"', 'JSON in a message is UTF-8 all the same');
-$source->safe_psql('latin', q{SELECT pg_drop_replication_slot('latin')});
+drop_slot($source, 'latin');
 
 # what jsonb cannot hold in that encoding is an error, and is not consumed
 $source->safe_psql('latin', q{CREATE TABLE l(id int PRIMARY KEY, name text); SELECT pg_create_logical_replication_slot('latin', 'penstock')});
@@ -311,7 +311,7 @@ my ($latin_out, $latin_err);
 $source->psql('latin', sprintf($latin, 'on'), stdout => \$latin_out, stderr => \$latin_err);
 like($latin_err, qr/has no equivalent in encoding "LATIN1"|could not be translated to the server's encoding LATIN1/, 'a message that is not LATIN1');
 is($source->safe_psql('latin', sprintf($latin, 'off')), 't', 'nothing was consumed, and texts are converted');
-$source->safe_psql('latin', q{SELECT pg_drop_replication_slot('latin')});
+drop_slot($source, 'latin');
 
 # ---- everything is well ----
 
@@ -346,7 +346,7 @@ like(findings($source, 'max_replication_slots'), qr/^warning\|max_replication_sl
 like(findings($source, 'max_prepared_transactions'), qr/^warning\|max_prepared_transactions\|0, but two-phase slots: both\|/, 'a two-phase slot where nothing can be prepared');
 $recvlogical->kill_kill;
 wait_for_sql($source, q{SELECT NOT active FROM penstock.slots}, 'the client is gone');
-$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('both')});
+drop_slot($source, 'both');
 $source->safe_psql('postgres', 'ALTER SYSTEM SET wal_level = replica');
 $source->restart;
 is(findings($source, 'wal_level'), 'error|wal_level|replica|Set wal_level = logical and restart the server.', 'wal_level');

@@ -169,7 +169,7 @@ in_step('anew');
 sub begin_anew
 {
 	my ($sql) = @_;
-	$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('s')});
+	drop_slot($source, 's');
 	$target->safe_psql($_, 'DROP SCHEMA penstock CASCADE; TRUNCATE crm.people, shop.users, crm.orders, shop.orders, crm.log, shop.events, shop.plain') for @databases;
 	$target->safe_psql('crm', $sql);
 	return;

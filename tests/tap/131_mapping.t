@@ -206,7 +206,7 @@ sub is_refused
 {
 	my ($name, $tables, $sql, $pattern, $code) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$source->safe_psql('postgres', q{SELECT pg_drop_replication_slot('s')});
+	drop_slot($source, 's');
 	$target->safe_psql($_, 'DELETE FROM penstock.progress') for 'crm', 'erp';
 	$target->safe_psql('crm', 'TRUNCATE crm.people, crm.big, crm.orders, crm.asked');
 	$target->safe_psql('erp', 'TRUNCATE shop.users, shop.big, shop.orders, shop.asked');

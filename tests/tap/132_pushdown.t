@@ -90,7 +90,7 @@ sub changes
 	append_to_file($file, bytes("[destination out]\nto = stdout:\ntables = $patterns\n"));
 	$source->safe_psql('postgres', "SELECT pg_copy_logical_replication_slot('$from', '$slot')");
 	my ($code, $out, $err) = penstock('run', '--config', $file, '--source', uri($source), '--slot', $slot, '--until', 'current', @more);
-	$source->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
+	drop_slot($source, $slot);
 	is($code, 0, "a run with $slot") or diag($err);
 	$out =~ s/"seq":\d+,//g;    # counts what the stream has
 	return join("\n", grep { !/^\{"op":"(begin|commit)"/ } split /\n/, $out);

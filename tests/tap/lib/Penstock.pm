@@ -25,7 +25,7 @@ use Test::More;
 our @EXPORT = qw(
   source_node destination_node uri
   penstock start_penstock refuses
-  wait_confirmed wait_until rows same_rows same_dump
+  wait_confirmed wait_until released drop_slot rows same_rows same_dump
 );
 
 my $timeout_s = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 60;
@@ -78,6 +78,21 @@ sub uri
 {
 	my ($node, $database) = @_;
 	return sprintf('postgresql:///%s?host=%s&port=%d', $database // 'postgres', $node->host, $node->port);
+}
+
+# Wait until no walsender has a slot any more: one may outlive its client for a moment.
+sub released
+{
+	my ($node, $slot) = @_;
+	return $node->poll_query_until('postgres', "SELECT bool_and(active_pid IS NULL) FROM pg_replication_slots WHERE slot_name = '$slot'");
+}
+
+sub drop_slot
+{
+	my ($node, $slot) = @_;
+	released($node, $slot);
+	$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('$slot')");
+	return;
 }
 
 # Run the program to its end: (exit code, stdout, stderr). A run past the limit is killed and fails
