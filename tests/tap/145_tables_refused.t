@@ -13,7 +13,7 @@ chmod 0700, $state;
 my $source = source_node('source');
 my $target = destination_node('target');
 my $tables = 'CREATE TABLE a(id int PRIMARY KEY, n int); CREATE TABLE b(id int PRIMARY KEY, n int); CREATE TABLE other(id int PRIMARY KEY, n int)';
-$source->safe_psql('postgres', "$tables; INSERT INTO a SELECT g, 0 FROM generate_series(1, 100) g; INSERT INTO b SELECT g, 0 FROM generate_series(1, 10) g");
+$source->safe_psql('postgres', $tables);
 $target->safe_psql('postgres', "CREATE DATABASE $_") for 'mapped', 'plain';
 $target->safe_psql($_, $tables) for 'mapped', 'plain';
 
@@ -22,8 +22,10 @@ append_to_file($ini, "[source]\nconninfo = " . uri($source) . "\nslot = s\nstate
 	  . join('', map { "[destination $_]\nto = " . uri($target, $_) . "\ntables = a\n" } 'mapped', 'plain')
 	  . "[table public.a]\ndestination = mapped\nto = public.other\n");
 is((penstock('slot', 'create', '--source', uri($source), '--slot', 's', '--two-phase'))[0], 0, 'a slot');
+$source->safe_psql('postgres', 'INSERT INTO a SELECT g, 0 FROM generate_series(1, 100) g');
 my $run = start_penstock('run', '--config', $ini);
 ok($run->wait_for_stderr(qr/streaming from/), 'it runs') or BAIL_OUT($run->stderr);
+ok(wait_confirmed($source, 's'), 'and delivers');
 
 sub ask { return penstock(@_, '--state-dir', $state); }
 

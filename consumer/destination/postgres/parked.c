@@ -170,7 +170,8 @@ park(postgres_destination *self, parked_table *table, const penstock_relation *r
 		return pen_error_set(
 			error, PENSTOCK_E_REFUSED,
 			"destination %s: table %s.%s is being copied, and a transaction that is "
-			"prepared changes it; end the transaction, or copy without --two-phase",
+			"prepared changes it; take the table out (penstock tables remove), go on (penstock "
+			"resume), and add it again when the transaction has ended",
 			self->base.config->name, relation->schema, relation->name);
 	if (is_parked_already(table, self->commit_lsn))
 		return PENSTOCK_OK;
