@@ -47,6 +47,8 @@ summary()
 		/^unit tests failed/' "$log/unit.log"
 	grep -E '^ *(All [0-9]+ tests passed|[0-9]+ of [0-9]+ tests failed)' "$log/regress.log" || true
 	grep -E '^(All tests successful|Files=|Result:|.*Failed [0-9]+/)' "$log/tap.log" || true
+	# Which they were, and where: "#   Failed test 'what'" and "#   at FILE line N."
+	grep -aE "^(#   Failed test|#   at |# *(got|expected): |.*\.t .*Wstat: )" "$log/tap.log" | cut -c -160 || true
 }
 
 make -C "$top" -j"$jobs" --no-print-directory all
