@@ -175,6 +175,22 @@ comes_over('deleted and inserted elsewhere', 'swapped', 'DELETE FROM swapped WHE
 	comes_over('it goes on when that is there', 'swapped', $rest, $sets);
 }
 
+# ---- a table that a copy has brought further than the rest ----
+
+{
+	# As a copy leaves it: the first transaction is in the rows of one table, and the second is in none.
+	# Of the part that is sent in the middle of the second, what the first inserted goes last. Both
+	# wait in the queue behind a large one, and are gathered together.
+	prepare('brought', 'id int PRIMARY KEY, n int', undef, 'INSERT INTO brought SELECT i, 0 FROM generate_series(1, 10) i');
+	local @arguments = (@arguments, '--batch-rows-max', 40);
+	$source->safe_psql('here', 'INSERT INTO renamed SELECT i FROM generate_series(1000, 20000) i');
+	$source->safe_psql('here', 'BEGIN; INSERT INTO plain SELECT 7000 + i FROM generate_series(1, 3) i; INSERT INTO brought VALUES (11, 0); COMMIT');
+	$target->safe_psql('there', 'INSERT INTO brought VALUES (11, 0); UPDATE penstock.tables SET lsn = ' .
+		  $source->safe_psql('here', 'SELECT quote_literal(pg_current_wal_lsn())') . q{ WHERE table_name = 'brought'});
+	comes_over('a part sent in the middle', 'brought', 'UPDATE plain SET a = a + 1 WHERE id <= 100; UPDATE brought SET n = 1; DELETE FROM brought WHERE id = 5', $sets);
+	same_rows($source, 'here', $target, 'there', 'plain', 'and the rows of the other table');
+}
+
 # ---- a table that is altered in the middle of a transaction ----
 
 comes_over('a new column between', 'pair', q{UPDATE pair SET n = 5; SELECT 1}, $sets);
