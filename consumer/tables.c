@@ -433,10 +433,17 @@ typedef struct listing
 	pen_worker_status worker;
 } listing;
 
+/* Does it need a destination that is not stopped? To be taken out it does not. */
+static bool
+needs_destination(pen_board_state state)
+{
+	return state < PEN_BOARD_READY && state != PEN_BOARD_LEAVING;
+}
+
 static const char *
 state_name(const listing *l, pen_board_state state)
 {
-	if (state < PEN_BOARD_READY && l->worker.state == PEN_WORKER_STOPPED)
+	if (needs_destination(state) && l->worker.state == PEN_WORKER_STOPPED)
 		return "failed";
 	switch (state)
 	{
@@ -462,7 +469,7 @@ state_name(const listing *l, pen_board_state state)
 static const char *
 reason(const listing *l, const pen_board_entry *entry)
 {
-	if (entry->state >= PEN_BOARD_READY || l->worker.state == PEN_WORKER_STREAMING)
+	if (!needs_destination(entry->state) || l->worker.state == PEN_WORKER_STREAMING)
 		return entry->reason;
 	if (l->worker.state == PEN_WORKER_PAUSED)
 		return "the destination is paused";
