@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "pq/pq.h"
 
-#define SETTLE_MS 1000
+#define SETTLE_MS 50 /* beyond the WAL writer's own time */
 
 struct pen_control
 {
@@ -131,16 +131,35 @@ pen_control_current_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
 					 lsn, error);
 }
 
-/* Commits with synchronous_commit=off are flushed by the WAL writer, soon; other records that are
- * not flushed may stay so for long, and hold no commit. */
+/* How long a commit with synchronous_commit=off may stay unflushed: the WAL writer takes three
+ * rounds at most. */
+static penstock_status
+query_flush_delay(pen_control *control, int *delay_ms, pen_error *error)
+{
+	PGresult *result = pen_pq_query(
+		control->conn,
+		"SELECT 3 * setting::int FROM pg_catalog.pg_settings WHERE name = 'wal_writer_delay'", 0,
+		NULL, error);
+
+	if (result == NULL)
+		return pen_error_context(error, "source");
+	*delay_ms = atoi(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return PENSTOCK_OK;
+}
+
+/* Other records than commits may stay unflushed for long: they are not waited for. */
 penstock_status
 pen_control_settled_lsn(pen_control *control, uint64_t *lsn, pen_error *error)
 {
-	int64_t deadline = pen_clock_ms() + SETTLE_MS;
 	uint64_t inserted;
+	int64_t deadline;
+	int delay_ms = 0;
 
-	if (pen_control_current_lsn(control, &inserted, error) < 0)
+	if (pen_control_current_lsn(control, &inserted, error) < 0 ||
+		query_flush_delay(control, &delay_ms, error) < 0)
 		return error->status;
+	deadline = pen_clock_ms() + delay_ms + SETTLE_MS;
 	for (;;)
 	{
 		if (query_lsn(control,

@@ -38,7 +38,8 @@ extern penstock_status pen_control_current_lsn(pen_control *control, uint64_t *l
 											   pen_error *error);
 
 /* A position before which lies every commit that a client has been told of by now, and that the
- * stream will certainly reach. Waits for commits that are not flushed yet, at most a second. */
+ * stream will certainly reach. Waits for commits that are not flushed yet: at most three times the
+ * server's wal_writer_delay. */
 extern penstock_status pen_control_settled_lsn(pen_control *control, uint64_t *lsn,
 											   pen_error *error);
 
