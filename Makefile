@@ -73,9 +73,10 @@ matrix-clients:
 	tests/setup.sh matrix
 	tests/matrix/run.sh --clients $(VERSIONS)
 
-# SECONDS= how long, SEED= which seed; FUZZ=options or rows only one of the two.
+# SECONDS= how long, SEED= which seed; FUZZ=options, rows or bytes only one of the three.
 fuzz: all
-	tests/sandbox.sh tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
+	tests/setup.sh fuzz
+	tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
 
 # MINUTES= how long, SEED= which seed. Builds a PostgreSQL with assertions if there is none yet.
 soak:
@@ -153,7 +154,7 @@ help:
 	@echo 'make bench-copy      the initial copy, beside psql and the built-in one'
 	@echo 'make bench-memory    memory tables: from a capture, and through a slot'
 	@echo 'make bench-instructions  instructions a change, beside other plugins, by callgrind'
-	@echo 'make fuzz            random options and rows (SECONDS=60 SEED=)'
+	@echo 'make fuzz            random options, rows and bytes (SECONDS=60 SEED=)'
 	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'

@@ -1,25 +1,21 @@
 #!/bin/bash
-# run.sh SECONDS SEED [options|rows] -- the fuzzers, half of the time each, on a server of their own.
-# Runs in the sandbox: make fuzz SECONDS=60 SEED=1
+# run.sh SECONDS SEED [options|rows|bytes] -- the fuzzers, a third of the time each: those that ask a
+# server, in the sandbox, and those that read bytes. make fuzz SECONDS=60 SEED=1
 set -eu -o pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-. "$here/../server.sh"
 seconds=${1:-60}
 seed=${2:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
-which=${3:-both}
-[ "$which" != both ] || seconds=$(((seconds + 1) / 2))
+which=${3:-}
+status=0
 
 echo "fuzz: seed $seed"
-server_start fuzz 'fsync = off' 'max_prepared_transactions = 10' 'autovacuum = off' \
-	'max_replication_slots = 10' 'log_error_verbosity = verbose' 'statement_timeout = 60s'
-status=0
-[ "$which" = rows ] || perl "$here/options.pl" "$(server_uri fuzz postgres)" "$seconds" "$seed" || status=1
-[ "$which" = options ] || perl "$here/rows.pl" "$(server_uri fuzz postgres)" "$seconds" "$seed" || status=1
-if grep -aE 'PANIC|was terminated by signal|TRAP:|XX000' "$TMPDIR/fuzz.log"; then
-	echo "fuzz: the server's log tells of a crash or an internal error"
-	status=1
+if [ "$which" != bytes ]; then
+	[ -n "$which" ] || servers=$((seconds * 2 / 3))
+	"$here/../sandbox.sh" tests/fuzz/server.sh "${servers:-$seconds}" "$seed" "$which" || status=1
 fi
-[ "$status" = 0 ] || tail -n 30 "$TMPDIR/fuzz.log"
-server_stop fuzz
+if [ -z "$which" ] || [ "$which" = bytes ]; then
+	[ -n "$which" ] || seconds=$((seconds / 3))
+	"$here/bytes/run.sh" "$seconds" "$seed" || status=1
+fi
 exit "$status"
