@@ -53,6 +53,7 @@ check-regress: all
 # PROVE_TESTS=tests/tap/001_*.t runs some of them.
 check-tap: all
 	$(MAKE) -C tests/unit all
+	$(MAKE) -C consumer failpoints
 	tests/sandbox.sh tests/tap/run.sh $(PROVE_TESTS)
 
 # What takes minutes and gigabytes, and is no part of check: PENSTOCK_LONG_MB=200 makes it smaller.

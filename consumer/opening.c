@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "event/lsn.h"
+#include "base/failpoint.h"
 #include "pq/pq.h"
 #include "receiver.h"
 #include "survey.h"
@@ -380,7 +381,10 @@ create_slot(penstock *p)
 	const pen_stream_slot slot = {
 		.name = p->slot, .temporary = p->temporary, .two_phase = p->settings.two_phase != 0};
 
-	return pen_stream_create_slot(p->stream, &slot, NULL, &p->error);
+	if (pen_stream_create_slot(p->stream, &slot, NULL, &p->error) < 0)
+		return p->error.status;
+	PEN_FAILPOINT("slot-created");
+	return PENSTOCK_OK;
 }
 
 penstock_status

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "steering.h"
 #include "survey.h"
 #include "tables.h"
@@ -111,8 +112,10 @@ give_feedback(penstock *p, int64_t now, bool at_once)
 	if (!at_once && !ask && !p->reply_wanted &&
 		now - p->fed_back_ms < p->settings.status_interval_ms)
 		return PENSTOCK_OK;
+	PEN_FAILPOINT("confirm");
 	if (pen_stream_feedback(p->stream, p->delivered_lsn, confirmable, ask, &p->error) < 0)
 		return p->error.status;
+	PEN_FAILPOINT("confirmed");
 	p->confirmed_lsn = confirmable;
 	p->fed_back_ms = now;
 	p->reply_wanted = false;

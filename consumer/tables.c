@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "destination/postgres/session.h"
 #include "follower.h"
 #include "receiver.h"
@@ -338,6 +339,7 @@ amend(request *r, pen_error *error)
 		pen_amendments_reset(&all);
 		return status;
 	}
+	PEN_FAILPOINT("tables-written");
 	pen_amendments_reset(&p->amendments);
 	p->amendments = all;
 	pen_assembler_amend(p->assembler, &p->amendments);

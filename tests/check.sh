@@ -52,6 +52,7 @@ summary()
 }
 
 make -C "$top" -j"$jobs" --no-print-directory all
+make -s -C "$top/consumer" -j"$jobs" failpoints
 run unit make -s -C "$top" check-unit
 run regress "$top/tests/sandbox.sh" tests/regress.sh
 run tap "$top/tests/sandbox.sh" tests/tap/run.sh

@@ -72,7 +72,7 @@ copy_consumer()
 	local extra
 	make -s -C "$top/consumer" BUILD="$build" PG_CONFIG="$pg_config" PREFIX="$sandbox" install >/dev/null
 	cp -R "$top/consumer/examples" "$sandbox/"
-	for extra in latency unit ${SANDBOX_EXTRA:-}; do
+	for extra in latency unit penstock-failpoints ${SANDBOX_EXTRA:-}; do
 		[ ! -e "$build/$extra" ] || cp -R "$build/$extra" "$sandbox/bin/"
 	done
 }
@@ -87,9 +87,9 @@ copy_server
 copy_consumer
 copy_tests
 
-# The tests' own knobs (PENSTOCK_SEED, PENSTOCK_CRASH_SECONDS, …) go through.
+# The tests' own knobs (PENSTOCK_SEED, PENSTOCK_CRASH_SECONDS, …) and those of coverage go through.
 knobs=()
-for name in $(compgen -e PENSTOCK_ || true); do
+for name in $(compgen -e PENSTOCK_ || true) $(compgen -e GCOV_ || true); do
 	knobs+=("$name=${!name}")
 done
 

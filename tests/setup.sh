@@ -1,10 +1,10 @@
 #!/bin/bash
-# setup.sh demo|check|format|debezium|matrix|bench|soak|fuzz -- install what is missing for that, through apt-get.
+# setup.sh demo|check|format|debezium|matrix|bench|soak|fuzz|coverage -- install what is missing for that, through apt-get.
 # Nothing but packages is changed: no PostgreSQL cluster is created or started by them.
 # setup.sh list MAJOR -- print, on one line, what a bare Debian needs for `check` with that PostgreSQL.
 set -eu
 
-purpose=${1:?usage: tests/setup.sh demo|check|format|debezium|matrix|bench|soak|fuzz}
+purpose=${1:?usage: tests/setup.sh demo|check|format|debezium|matrix|bench|soak|fuzz|coverage}
 cluster_conf=/etc/postgresql-common/createcluster.d/penstock-setup.conf
 
 # Does $PG_CONFIG belong to a PostgreSQL with its server and headers?
@@ -68,6 +68,7 @@ wanted_packages()
 	debezium) echo "maven default-jdk-headless $(decoderbufs_package)"; return ;;
 	bench) bench_packages ;;
 	fuzz) echo 'clang-14 libclang-rt-14-dev' ;;
+	coverage) echo gcovr; return ;;
 	soak) echo "bzip2 perl" ;;
 	check) echo "$test_packages $(decoderbufs_package)" ;;
 	esac

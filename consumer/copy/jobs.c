@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "copy/pipe.h"
 #include "copy/place.h"
 #include "copy/waiting.h"
@@ -171,10 +172,13 @@ commit_target(job *j, pen_plan_target *target, uint64_t rows, pen_error *error)
 {
 	PGconn *conn = *connection_of(j, target);
 
+	PEN_FAILPOINT("copied");
 	if (j->item->whole && record(j, target, rows, error) < 0)
 		return error->status;
+	PEN_FAILPOINT("copy-recorded");
 	if (pen_waiting_execute(conn, "COMMIT", NULL, error) < 0)
 		return error->status;
+	PEN_FAILPOINT("copy-committed");
 	if (!count_item(j, target, rows))
 		return PENSTOCK_OK;
 	if (!j->item->whole && record(j, target, target->rows, error) < 0)

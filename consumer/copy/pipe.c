@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "copy/copy.h"
 #include "copy/waiting.h"
 #include "pq/pq.h"
@@ -121,6 +122,7 @@ put(pump *p, const char *bytes, size_t size)
 		else
 			flush_end(p, end);
 	}
+	PEN_FAILPOINT("copy-rows");
 	p->pipe->passed(p->pipe->context, p->chunk_rows, size);
 	p->chunk_rows = 0;
 	return PENSTOCK_OK;

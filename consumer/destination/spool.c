@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "event/encode.h"
 #include "event/lsn.h"
 #include "store/store.h"
@@ -92,7 +93,9 @@ sync_once(pen_spool *spool)
 	spool->syncing = true;
 	pthread_mutex_unlock(&spool->lock);
 	pen_error_clear(&error);
+	PEN_FAILPOINT("spool-written");
 	status = pen_store_sync(spool->store, NULL, &error);
+	PEN_FAILPOINT("spool-synced");
 	if (status < 0)
 		fail(spool, &error);
 	pthread_mutex_lock(&spool->lock);
@@ -520,6 +523,7 @@ pen_spool_truncate(pen_spool *spool, uint64_t lsn)
 {
 	uint64_t before = pen_store_bytes(spool->store);
 
+	PEN_FAILPOINT("spool-read");
 	pen_store_truncate(spool->store, lsn);
 	if (pen_store_bytes(spool->store) >= before)
 		return;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "store/store.h"
 
 /* Before the bytes of a piece on disk: its subxid. */
@@ -183,6 +184,7 @@ store_slice(pen_parcel *parcel, const slice *s, uint8_t **buffer, size_t *capaci
 	put_head(*buffer, s->subxid);
 	memcpy(*buffer + PIECE_HEAD, s->data, s->len);
 	status = pen_store_append(parcel->store, *buffer, s->len + PIECE_HEAD, 0, error);
+	PEN_FAILPOINT("stream-spilled");
 	if (status == PENSTOCK_OK)
 		parcel->stored++;
 	return status;

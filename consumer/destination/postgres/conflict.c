@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/failpoint.h"
 #include "destination/postgres/session.h"
 #include "event/line.h"
 #include "pq/pq.h"
@@ -122,7 +123,10 @@ leave_out(postgres_destination *self, const pen_batch_event *event, const pen_er
 	pen_log_write(self->base.config->log, PENSTOCK_LOG_WARNING, self->base.config->name,
 				  "%s; left out, and kept in penstock.conflicts", why->text);
 	self->counters.conflicts++;
-	return keep(self, event, why, error);
+	if (keep(self, event, why, error) < 0)
+		return error->status;
+	PEN_FAILPOINT("conflict-kept");
+	return PENSTOCK_OK;
 }
 
 static penstock_status

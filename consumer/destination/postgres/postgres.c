@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/failpoint.h"
 #include "destination/kinds.h"
 #include "destination/postgres/origin.h"
 #include "destination/postgres/session.h"
@@ -332,6 +333,7 @@ check_commit(const pen_expectation *expected, const PGresult *result, pen_error 
 	if (strcmp(PQcmdStatus((PGresult *) result), "COMMIT") != 0)
 		return pen_error_set(error, PENSTOCK_E_BUG, "COMMIT was answered with %s",
 							 PQcmdStatus((PGresult *) result));
+	PEN_FAILPOINT("committed");
 	self->applied_lsn = expected->lsn;
 	return PENSTOCK_OK;
 }
@@ -410,8 +412,10 @@ is_gathering(const postgres_destination *self)
 static penstock_status
 send_gathered(postgres_destination *self, pen_error *error)
 {
-	return pen_postgres_begin(self, error) < 0 ? error->status
-											   : pen_postgres_flush_batch(self, error);
+	if (pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0)
+		return error->status;
+	PEN_FAILPOINT("part-sent");
+	return PENSTOCK_OK;
 }
 
 /*
@@ -436,6 +440,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 		send_frame(self, WAL_STATEMENT, &wal, error) < 0 ||
 		pen_pipeline_sync(self->pipeline, error) < 0)
 		return error->status;
+	PEN_FAILPOINT("commit-sent");
 	self->stored_lsn = self->gathered_lsn = lsn;
 	self->in_transaction = false;
 	self->to_be_counted = false;

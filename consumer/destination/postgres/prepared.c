@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/failpoint.h"
 #include "destination/postgres/session.h"
 
 /* done: written by the prepared transaction itself, so it is seen once that is committed. */
@@ -169,6 +170,7 @@ pen_prepared_finish(postgres_destination *self, pen_error *error)
 			pen_pipeline_drain(self->pipeline, error) < 0 ||
 			command(self, "PREPARE TRANSACTION", false, error) < 0)
 			return error->status;
+		PEN_FAILPOINT("prepared");
 		self->in_transaction = false;
 	}
 	self->prepared.open = false;
@@ -191,6 +193,7 @@ pen_prepared_end(postgres_destination *self, const penstock_transaction *transac
 	if (found.open &&
 		command(self, commits ? "COMMIT PREPARED" : "ROLLBACK PREPARED", true, error) < 0)
 		return error->status;
+	PEN_FAILPOINT("prepared-ended");
 	if (!found.open && commits && found.known && !found.committed)
 		return pen_error_set(
 			error, PENSTOCK_E_REFUSED,
