@@ -8,7 +8,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 export BUILD=${BUILD:-$top/build}/coverage
 counts=$(mktemp -d /tmp/penstock-coverage.XXXXXX)
 trap 'rm -rf "$counts"' EXIT
-flags='-O1 -g --coverage -fprofile-update=atomic'
+flags='-O1 -g --coverage -fprofile-update=atomic -fprofile-abs-path'
 
 "$top/tests/setup.sh" check
 "$top/tests/setup.sh" coverage
