@@ -280,8 +280,9 @@ look_at_disk(penstock *p, size_t i, const pen_feed_state *state)
 		pen_log_write(&p->log, PENSTOCK_LOG_ERROR, p->configs[i].name,
 					  state->failed ? "its spool failed: %s; what is not on disk for certain comes "
 									  "again with the stream"
-									: "its spool is full%s",
-					  state->failed ? state->error.text : "");
+									: "its spool is full: %s; the stream waits for room, or for it "
+									  "to catch up",
+					  state->error.text);
 	p->spool_failed[i] = bad;
 	if (p->settings.destinations[i].options.on_full != PEN_ON_FULL_DETACH)
 		return;

@@ -28,8 +28,9 @@ struct pen_feed
 	bool behind;      /* the stream began in memory, and went on on disk */
 	uint64_t tee_lsn; /* TEE: the end of the spool when it began */
 
-	pen_chunk *held; /* the receiver's: what the spool had no room for */
-	bool stuck;      /* TEE: there is something held */
+	pen_chunk *held;    /* the receiver's: what the spool had no room for */
+	pen_error held_why; /* while held is there */
+	bool stuck;         /* TEE: there is something held */
 };
 
 void
@@ -189,11 +190,12 @@ push_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 /* With the lock held: there is no room for this now,
  * and the worker may have to do something for it. */
 static void
-hold(pen_feed *feed, pen_chunk *chunk)
+hold(pen_feed *feed, pen_chunk *chunk, const pen_error *why)
 {
 	bool stuck = feed->mode == TEE && chunk != NULL;
 
 	feed->held = chunk;
+	feed->held_why = *why;
 	if (stuck && !feed->stuck)
 		pen_queue_interrupt(feed->queue);
 	feed->stuck = stuck;
@@ -209,7 +211,7 @@ pen_feed_chunk(pen_feed *feed, pen_chunk *chunk, pen_error *error)
 	pthread_mutex_lock(&feed->lock);
 	status = push_chunk(feed, chunk, error);
 	if (status != PENSTOCK_OK)
-		hold(feed, pen_chunk_ref(chunk));
+		hold(feed, pen_chunk_ref(chunk), error);
 	pthread_mutex_unlock(&feed->lock);
 	return PENSTOCK_OK;
 }
@@ -269,8 +271,8 @@ pen_feed_durable(pen_feed *feed, uint64_t lsn, pen_error *error)
 		status = push_chunk(feed, feed->held, error);
 	if (status == PENSTOCK_OK)
 		drop_held(feed);
-	else
-		hold(feed, feed->held);
+	else if (feed->held != NULL)
+		hold(feed, feed->held, error);
 	pthread_mutex_unlock(&feed->lock);
 	return status == PEN_SPOOL_FULL ? PENSTOCK_OK : status;
 }
@@ -413,11 +415,11 @@ pen_feed_state_get(pen_feed *feed, pen_feed_state *state)
 	pthread_mutex_lock(&feed->lock);
 	state->spooling = feed->mode != MEMORY;
 	state->behind = state->spooling && feed->behind;
-	pthread_mutex_unlock(&feed->lock);
 	state->full = feed->held != NULL;
+	state->error = spool.failed ? spool.error : feed->held_why;
+	pthread_mutex_unlock(&feed->lock);
 	state->spool_bytes = spool.bytes;
 	state->failed = spool.failed;
-	state->error = spool.error;
 }
 
 /* ---- popping ---- */

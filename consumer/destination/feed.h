@@ -50,10 +50,10 @@ typedef struct pen_feed_state
 	bool behind;   /* what is on disk comes after what is in memory, a start included */
 	bool full;     /* something that was pushed is held back, for lack of room or because the disk
 				    * failed: push nothing more */
-	bool failed;   /* the disk failed for good; error tells */
+	bool failed;   /* the disk failed for good */
 	size_t queue_bytes;
 	uint64_t spool_bytes;
-	pen_error error;
+	pen_error error; /* why it is full, or failed */
 } pen_feed_state;
 
 /* E_RETRY from the pushing functions: no memory. */

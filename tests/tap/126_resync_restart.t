@@ -122,6 +122,20 @@ end_sessions('two');
 ok(wait_until(sub { begun() > $before }), 'the stream begins anew') or diag($run->stderr);
 $let_other->();
 all_once('held up elsewhere', 2050, 1001100);
+
+# ---- a truncate, of the table and of one that is not copied
+
+$let_copy = begin_copy();
+$source->safe_psql('postgres', q{
+	BEGIN;
+	INSERT INTO keyless VALUES (900, 'gone');
+	TRUNCATE keyless, other;
+	INSERT INTO keyless SELECT g, 'left' FROM generate_series(1, 10) g;
+	INSERT INTO other VALUES (1, 5);
+	COMMIT});
+ok($target->poll_query_until('one', 'SELECT count(*) = 1 FROM other'), 'the other table is truncated while the copy is held up');
+$let_copy->();
+all_once('truncated', 10, 55);
 is($run->finish('TERM'), 0, 'it stops cleanly') or diag($run->stderr);
 
 $source->stop;
