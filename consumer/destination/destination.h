@@ -113,15 +113,16 @@ typedef struct pen_destination_kind
 	 * They come a second time, behind a begin, when the transaction commits, so that nothing is
 	 * lost where they are not taken, and none of these can fail. start and close undo them.
 	 *
-	 * ahead takes an insert, update or delete, in which only the xid of the transaction is set.
-	 *   Called after a flush, so that all that committed before is there. False: nothing of the
-	 *   transaction is kept, of earlier calls neither.
+	 * ahead takes an insert, update or delete, in which only the xid of the transaction is set;
+	 *   first: none of that was handed over before. Called after a flush, so that all that
+	 *   committed before is there. False: nothing of the transaction is kept, of earlier calls
+	 *   neither.
 	 * claim comes after a flush and before the begin, when it has committed: what was taken
 	 *   stands, all of it, and apply is handed the begin, the changes behind those that were taken,
 	 *   and the commit. False: nothing was kept, and apply is handed everything. Once it is true,
 	 *   apply fails with E_RETRY only, and what then comes again must not go ahead.
 	 * forgo undoes what was taken. */
-	bool (*ahead)(pen_destination *destination, const penstock_event *event);
+	bool (*ahead)(pen_destination *destination, const penstock_event *event, bool first);
 	bool (*claim)(pen_destination *destination, const penstock_transaction *transaction);
 	void (*forgo)(pen_destination *destination);
 } pen_destination_kind;

@@ -39,6 +39,7 @@ follows(pen_worker *worker, uint32_t xid, uint64_t before)
 		pen_worker_forgo(worker);
 		worker->ahead.xid = xid;
 		worker->ahead.count = 0;
+		worker->ahead.begun = false;
 	}
 	return xid == worker->ahead.xid && before == worker->ahead.count;
 }
@@ -55,14 +56,27 @@ hand_ahead(pen_worker *worker, const penstock_event *event)
 		pen_worker_forgo(worker);
 		return false;
 	}
-	if (mapped != NULL && !worker->destination->kind->ahead(worker->destination, mapped))
+	if (mapped != NULL &&
+		!worker->destination->kind->ahead(worker->destination, mapped, !worker->ahead.begun))
 	{
 		pen_worker_forget_ahead(worker, false);
 		return false;
 	}
+	worker->ahead.begun = worker->ahead.begun || mapped != NULL;
 	worker->ahead.count++;
 	worker->ahead.sequence = event->sequence;
 	return true;
+}
+
+/* The queue may not be drained for long: see what has become durable nevertheless. */
+static penstock_status
+look_at_position(pen_worker *worker, pen_error *error)
+{
+	int poll_ms = -1;
+
+	if (worker->position.durable_lsn >= worker->position.applied_lsn)
+		return PENSTOCK_OK;
+	return worker->destination->kind->sync(worker->destination, &worker->position, &poll_ms, error);
 }
 
 penstock_status
@@ -77,7 +91,7 @@ pen_worker_go_ahead(pen_worker *worker, const pen_item *item, pen_error *error)
 		pen_worker_forgo(worker);
 		return PENSTOCK_OK;
 	}
-	if (pen_worker_flush(worker, error) < 0)
+	if (pen_worker_flush(worker, error) < 0 || look_at_position(worker, error) < 0)
 		return error->status;
 	for (size_t i = 0; i < chunk->count; i++)
 	{
@@ -96,7 +110,7 @@ pen_worker_claim(pen_worker *worker, const penstock_transaction *transaction, pe
 
 	if (ahead->xid == 0 || ahead->xid != transaction->xid)
 		return PENSTOCK_OK;
-	if (worker->skipping || transaction->gid != NULL || ahead->count == 0)
+	if (worker->skipping || transaction->gid != NULL || !ahead->begun)
 	{
 		pen_worker_forgo(worker);
 		return PENSTOCK_OK;

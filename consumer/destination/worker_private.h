@@ -22,6 +22,7 @@ typedef struct worker_ahead
 {
 	uint32_t xid;      /* 0: nothing */
 	uint64_t count;    /* changes, as they came */
+	bool begun;        /* and the destination has one of them */
 	uint64_t sequence; /* of the last of them */
 	uint64_t passed;   /* that have come again behind the begin; the open transaction is claimed */
 	bool claimed;

@@ -15,7 +15,8 @@
 #define REOPEN_MS 10000 /* after a session could not be opened */
 
 /* It waits for nobody for long, and does not outlive us by much where the network is cut. */
-#define AHEAD_SETTINGS "SET lock_timeout = '1s'; SET idle_in_transaction_session_timeout = '5min'"
+#define AHEAD_SETTINGS                                                                             \
+	"SET lock_timeout = '500ms'; SET idle_in_transaction_session_timeout = '5min'"
 
 static postgres_destination *
 self_of(pen_destination *destination)
@@ -191,26 +192,18 @@ pen_postgres_check_ahead(const pen_target *target, pen_error *error)
 }
 
 bool
-pen_postgres_ahead(pen_destination *destination, const penstock_event *event)
+pen_postgres_ahead(pen_destination *destination, const penstock_event *event, bool first)
 {
 	postgres_destination *self = self_of(destination);
-	uint32_t xid = event->transaction->xid;
 	pen_error error;
 
 	pen_error_clear(&error);
-	/* Another one may begin, but what was undone may not go on. */
-	if (self->ahead.xid != xid)
-	{
+	if (first)
 		end(self);
-		if (begin(self, xid, &error) < 0)
-		{
-			give_up(self, &error);
-			return false;
-		}
-	}
-	if (self->ahead.session == NULL)
-		return false;
-	if (pen_postgres_change(self->ahead.session, event, &error) >= 0)
+	else if (self->ahead.session == NULL)
+		return false; /* undone in between */
+	if ((!first || begin(self, event->transaction->xid, &error) >= 0) &&
+		pen_postgres_change(self->ahead.session, event, &error) >= 0)
 		return true;
 	give_up(self, &error);
 	return false;
@@ -219,10 +212,7 @@ pen_postgres_ahead(pen_destination *destination, const penstock_event *event)
 void
 pen_postgres_forgo(pen_destination *destination)
 {
-	postgres_destination *self = self_of(destination);
-
-	end(self);
-	self->ahead.xid = 0;
+	end(self_of(destination));
 }
 
 penstock_status

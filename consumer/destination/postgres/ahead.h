@@ -19,7 +19,8 @@
 #include "destination/postgres/session.h"
 
 /* See destination.h. */
-extern bool pen_postgres_ahead(pen_destination *destination, const penstock_event *event);
+extern bool pen_postgres_ahead(pen_destination *destination, const penstock_event *event,
+							   bool first);
 extern bool pen_postgres_claim(pen_destination *destination,
 							   const penstock_transaction *transaction);
 extern void pen_postgres_forgo(pen_destination *destination);

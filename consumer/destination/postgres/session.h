@@ -30,7 +30,7 @@ typedef struct pending_commit
 typedef struct postgres_ahead
 {
 	struct postgres_destination *session; /* its own; NULL: nothing is applied */
-	uint32_t xid;                         /* whose; of one that was undone too; 0: none */
+	uint32_t xid;                         /* whose, while there is a session */
 	bool claimed;                         /* it has committed, and stands on what was applied */
 	int64_t not_before_ms;                /* after a session could not be opened */
 } postgres_ahead;
