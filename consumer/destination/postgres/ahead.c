@@ -248,15 +248,17 @@ record_tables(postgres_destination *session, pen_error *error)
 	return PENSTOCK_OK;
 }
 
-/* All that was taken has been applied, or this fails. From here on it may wait for locks: nobody is
- * held up by it any more who would not be otherwise. */
+/* All that was taken has been applied, or this fails. From here on it may wait, for locks and for
+ * what is passed over: nobody is held up by it any more who would not be otherwise. */
 static penstock_status
 settle(postgres_destination *session, pen_error *error)
 {
 	if (pen_postgres_send_gathered(session, error) < 0 || pen_postgres_settle(session, error) < 0 ||
 		record_tables(session, error) < 0 ||
 		pen_pipeline_send(session->pipeline, "SET LOCAL lock_timeout = 0", 0, NULL, NULL, error) <
-			0)
+			0 ||
+		pen_pipeline_send(session->pipeline, "SET LOCAL idle_in_transaction_session_timeout = 0", 0,
+						  NULL, NULL, error) < 0)
 		return error->status;
 	return pen_pipeline_drain(session->pipeline, error);
 }
