@@ -70,6 +70,11 @@ struct penstock
 	int64_t mend_ms[PEN_SETTINGS_DESTINATIONS_MAX];   /* when to try a disk again that failed */
 	int64_t absent_since_ms[PEN_SETTINGS_DESTINATIONS_MAX]; /* 0: it is not */
 	unsigned int resumed[PEN_SETTINGS_DESTINATIONS_MAX];    /* the opening that was told to go on */
+	/* giving.h; one transaction in progress at a time: */
+	bool takes_ahead[PEN_SETTINGS_DESTINATIONS_MAX];
+	bool given[PEN_SETTINGS_DESTINATIONS_MAX]; /* has all of it so far, or will get it */
+	size_t sated_bytes;                        /* that wait for those who have enough of it */
+	int64_t sated_ms;                          /* since when these are as many */
 	size_t worker_count;
 	pen_control *control;
 	pen_stream *stream; /* NULL: not connected */

@@ -10,8 +10,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "event/lsn.h"
 #include "base/failpoint.h"
+#include "event/lsn.h"
+#include "giving.h"
 #include "pq/pq.h"
 #include "receiver.h"
 #include "survey.h"
@@ -110,6 +111,7 @@ add_worker(penstock *p, size_t n)
 		.table_bytes_max = (size_t) p->settings.table_memory_limit,
 		.connect_timeout_ms = (int) options->connect_timeout_ms,
 		.allow_triggers = options->allow_triggers != 0,
+		.apply_ahead = options->apply_ahead != 0,
 		.on_conflict = (pen_conflict_policy) options->on_conflict,
 	};
 	destination = kind->create(&p->configs[n], &p->error);
@@ -205,6 +207,7 @@ pen_receiver_create_parts(penstock *p)
 		if (add_worker(p, i) < 0)
 			return p->error.status;
 	}
+	pen_giving_begin(p);
 	p->identity.advisory_key = random_key();
 	p->backoff = (pen_backoff){.first_ms = RETRY_FIRST_MS, .max_ms = RETRY_MAX_MS};
 	pen_progress_init(&p->progress, p->worker_count);

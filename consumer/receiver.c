@@ -10,12 +10,14 @@
 #include <unistd.h>
 
 #include "base/failpoint.h"
+#include "giving.h"
 #include "steering.h"
 #include "survey.h"
 #include "tables.h"
 
 #define RESTART_MS      5000 /* to end a stream in order before beginning anew */
 #define ASK_MS          100 /* between asking the source how far it is, while waiting for `until` */
+#define HELD_MS         500 /* between looks at whether a destination goes on */
 #define MESSAGES_A_STEP 64
 
 /* ---- waking ---- */
@@ -201,6 +203,7 @@ take_data(penstock *p, pen_stream_message *message)
 	{
 		pen_chunk_seal(chunk, &p->budget);
 		status = deliver(p, chunk);
+		pen_giving_run(p);
 	}
 	else
 		pen_error_context(&p->error, "source: slot \"%s\"", p->slot);
@@ -260,6 +263,8 @@ may_receive(penstock *p, const pen_survey *found)
 	bool in_transaction = pen_assembler_in_transaction(p->assembler);
 
 	if (p->finishing && !in_transaction)
+		return false;
+	if (pen_giving_holds(p, pen_clock_ms()))
 		return false;
 	/* While tables load, do not get ahead of them for nothing, and with a temporary slot not at
 	 * all: it could not go back. */
@@ -397,6 +402,8 @@ exchange(penstock *p, const pen_survey *found, int timeout_ms)
 		timeout_ms = shorter(timeout_ms, p->fed_back_ms + p->settings.status_interval_ms - now);
 		if (p->target_lsn > p->delivered_lsn || p->finishing)
 			timeout_ms = shorter(timeout_ms, ASK_MS);
+		if (pen_assembler_goes_ahead(p->assembler))
+			timeout_ms = shorter(timeout_ms, HELD_MS);
 		wait_for_work(p, may_receive(p, found), timeout_ms);
 	}
 	return status;

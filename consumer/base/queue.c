@@ -1,20 +1,26 @@
-/* queue.c -- a ring that grows, a mutex and a condition.
- * head..head+count (modulo capacity): items to read. */
+/* queue.c -- two rings that grow, a mutex and a condition. */
 #include "base/queue.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-struct pen_queue
+/* head..head+count (modulo capacity): items to read. */
+typedef struct ring
 {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
 	pen_item *items;
 	size_t capacity;
 	size_t head;
 	size_t count;
 	size_t bytes;
+} ring;
+
+struct pen_queue
+{
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	ring line;
+	ring late; /* read while line is empty */
 	size_t popped_bytes;
 	bool interrupted;
 };
@@ -43,52 +49,120 @@ pen_queue_free(pen_queue *queue, void (*release)(pen_item *item))
 	if (queue == NULL)
 		return;
 	queue->interrupted = false;
-	while (queue->count > 0 && pen_queue_pop(queue, &item, 0))
+	while (pen_queue_pop(queue, &item, 0))
 	{
 		if (release != NULL)
 			release(&item);
 	}
 	pthread_cond_destroy(&queue->changed);
 	pthread_mutex_destroy(&queue->lock);
-	free(queue->items);
+	free(queue->line.items);
+	free(queue->late.items);
 	free(queue);
 }
 
+/* ---- a ring; with the lock held ---- */
+
 static bool
-grow(pen_queue *queue)
+grow(ring *r)
 {
-	size_t capacity = queue->capacity == 0 ? 64 : queue->capacity * 2;
+	size_t capacity = r->capacity == 0 ? 64 : r->capacity * 2;
 	pen_item *items = malloc(capacity * sizeof(*items));
 
 	if (items == NULL)
 		return false;
-	for (size_t i = 0; i < queue->count; i++)
-		items[i] = queue->items[(queue->head + i) % queue->capacity];
-	free(queue->items);
-	queue->items = items;
-	queue->capacity = capacity;
-	queue->head = 0;
+	for (size_t i = 0; i < r->count; i++)
+		items[i] = r->items[(r->head + i) % r->capacity];
+	free(r->items);
+	r->items = items;
+	r->capacity = capacity;
+	r->head = 0;
 	return true;
 }
 
-bool
-pen_queue_push(pen_queue *queue, const pen_item *item)
+static bool
+append(ring *r, const pen_item *item)
+{
+	if (r->count == r->capacity && !grow(r))
+		return false;
+	r->items[(r->head + r->count++) % r->capacity] = *item;
+	r->bytes += item->size;
+	return true;
+}
+
+static void
+take_first(ring *r, pen_item *item)
+{
+	*item = r->items[r->head];
+	r->head = (r->head + 1) % r->capacity;
+	r->count--;
+	r->bytes -= item->size;
+}
+
+/* ---- writing ---- */
+
+static bool
+push(pen_queue *queue, ring *r, const pen_item *item)
 {
 	bool taken;
 
 	pthread_mutex_lock(&queue->lock);
-	taken = queue->count < queue->capacity || grow(queue);
-	if (taken)
-	{
-		queue->items[(queue->head + queue->count++) % queue->capacity] = *item;
-		queue->bytes += item->size;
-	}
+	taken = append(r, item);
 	pthread_mutex_unlock(&queue->lock);
 	/* Not before: who wakes up wants the lock. */
 	if (taken)
 		pthread_cond_signal(&queue->changed);
 	return taken;
 }
+
+bool
+pen_queue_push(pen_queue *queue, const pen_item *item)
+{
+	return push(queue, &queue->line, item);
+}
+
+bool
+pen_queue_push_late(pen_queue *queue, const pen_item *item)
+{
+	return push(queue, &queue->late, item);
+}
+
+bool
+pen_queue_join(pen_queue *queue)
+{
+	bool joined = true;
+
+	pthread_mutex_lock(&queue->lock);
+	while (joined && queue->late.count > 0)
+	{
+		pen_item item;
+
+		joined = append(&queue->line, &queue->late.items[queue->late.head]);
+		if (joined)
+			take_first(&queue->late, &item);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return joined;
+}
+
+size_t
+pen_queue_drop_late(pen_queue *queue, void (*release)(pen_item *item))
+{
+	size_t dropped = 0;
+
+	pthread_mutex_lock(&queue->lock);
+	for (; queue->late.count > 0; dropped++)
+	{
+		pen_item item;
+
+		take_first(&queue->late, &item);
+		release(&item);
+	}
+	pthread_mutex_unlock(&queue->lock);
+	return dropped;
+}
+
+/* ---- reading ---- */
 
 static void
 deadline_after(struct timespec *deadline, int timeout_ms)
@@ -103,6 +177,12 @@ deadline_after(struct timespec *deadline, int timeout_ms)
 	}
 }
 
+static bool
+is_empty(const pen_queue *queue)
+{
+	return queue->line.count == 0 && queue->late.count == 0;
+}
+
 bool
 pen_queue_pop(pen_queue *queue, pen_item *item, int timeout_ms)
 {
@@ -112,9 +192,8 @@ pen_queue_pop(pen_queue *queue, pen_item *item, int timeout_ms)
 	if (timeout_ms > 0)
 		deadline_after(&deadline, timeout_ms);
 	pthread_mutex_lock(&queue->lock);
-	queue->bytes -= queue->popped_bytes;
 	queue->popped_bytes = 0;
-	while (queue->count == 0 && !queue->interrupted && timeout_ms != 0)
+	while (is_empty(queue) && !queue->interrupted && timeout_ms != 0)
 	{
 		if (timeout_ms < 0)
 			pthread_cond_wait(&queue->changed, &queue->lock);
@@ -123,11 +202,9 @@ pen_queue_pop(pen_queue *queue, pen_item *item, int timeout_ms)
 	}
 	if (queue->interrupted)
 		queue->interrupted = false;
-	else if (queue->count > 0)
+	else if (!is_empty(queue))
 	{
-		*item = queue->items[queue->head];
-		queue->head = (queue->head + 1) % queue->capacity;
-		queue->count--;
+		take_first(queue->line.count > 0 ? &queue->line : &queue->late, item);
 		queue->popped_bytes = item->size;
 		popped = true;
 	}
@@ -144,13 +221,15 @@ pen_queue_interrupt(pen_queue *queue)
 	pthread_mutex_unlock(&queue->lock);
 }
 
+/* ---- how much is in it ---- */
+
 size_t
 pen_queue_bytes(pen_queue *queue)
 {
 	size_t bytes;
 
 	pthread_mutex_lock(&queue->lock);
-	bytes = queue->bytes;
+	bytes = queue->line.bytes + queue->late.bytes + queue->popped_bytes;
 	pthread_mutex_unlock(&queue->lock);
 	return bytes;
 }
@@ -161,7 +240,7 @@ pen_queue_empty(pen_queue *queue)
 	bool empty;
 
 	pthread_mutex_lock(&queue->lock);
-	empty = queue->count == 0;
+	empty = is_empty(queue);
 	pthread_mutex_unlock(&queue->lock);
 	return empty;
 }

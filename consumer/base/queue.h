@@ -1,5 +1,6 @@
 /* queue.h -- a first-in first-out queue between two threads that knows how many bytes it holds.
- * It never blocks the writer: who writes asks for its size first. All functions are thread-safe. */
+ * It never blocks the writer: who writes asks for its size first. Behind it is a second line, for
+ * what is taken when there is nothing else. All functions are thread-safe. */
 #ifndef PEN_QUEUE_H
 #define PEN_QUEUE_H
 
@@ -25,13 +26,19 @@ extern void pen_queue_free(pen_queue *queue, void (*release)(pen_item *item));
 
 /* False without memory: the item is not taken. */
 extern bool pen_queue_push(pen_queue *queue, const pen_item *item);
+/* The same, into the second line. */
+extern bool pen_queue_push_late(pen_queue *queue, const pen_item *item);
+/* What is in the second line comes before what is pushed from now on. False without memory. */
+extern bool pen_queue_join(pen_queue *queue);
+/* Empty the second line; release is called for each item. How many there were. */
+extern size_t pen_queue_drop_late(pen_queue *queue, void (*release)(pen_item *item));
 /* Wait at most timeout_ms (0: do not wait, -1: for ever). False when nothing came or the queue was
  * interrupted. */
 extern bool pen_queue_pop(pen_queue *queue, pen_item *item, int timeout_ms);
 /* End a pop that waits, or the next one, without an item. */
 extern void pen_queue_interrupt(pen_queue *queue);
 
-/* Bytes of the items in it, and of the one last popped until the next pop. */
+/* Bytes of the items in it, both lines, and of the one last popped until the next pop. */
 extern size_t pen_queue_bytes(pen_queue *queue);
 extern bool pen_queue_empty(pen_queue *queue);
 

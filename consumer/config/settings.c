@@ -94,6 +94,9 @@ const pen_setting pen_setting_table[] = {
 	 "when a database rejects a row: stop there; put it over the one that is there; or leave it "
 	 "out, and keep it in penstock.conflicts",
 	 PEN_SCOPE_DESTINATION, on_conflict_words},
+	{"apply-ahead", PEN_SETTING_FLAG, AT_EACH(apply_ahead), "on", 0, 1, NULL,
+	 "apply what is streamed of a large transaction before it commits; default: on",
+	 PEN_SCOPE_DESTINATION},
 	{"allow-triggers", PEN_SETTING_FLAG, AT_EACH(allow_triggers), "off", 0, 1, NULL,
 	 "apply to tables with triggers or cascades although the role may not disable them",
 	 PEN_SCOPE_DESTINATION},

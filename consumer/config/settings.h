@@ -35,6 +35,7 @@ typedef struct pen_destination_options
 {
 	char *tables; /* cuts down what the run takes */
 	int64_t allow_triggers;
+	int64_t apply_ahead;
 	int64_t batch_bytes_max;
 	int64_t batch_rows_max;
 	int64_t batch_ms;

@@ -34,6 +34,7 @@ typedef struct pen_destination_config
 	size_t table_bytes_max;    /* of memory tables; 0: no limit */
 	int connect_timeout_ms;
 	bool allow_triggers;
+	bool apply_ahead; /* take changes before their commit, where the kind can */
 	pen_conflict_policy on_conflict;
 } pen_destination_config;
 
@@ -105,6 +106,25 @@ typedef struct pen_destination_kind
 	/* After E_WAITING: PENSTOCK_OK when what was missing is there. NULL: never waits. */
 	penstock_status (*probe)(pen_destination *destination, const pen_source_identity *source,
 							 pen_error *error);
+
+	/*
+	 * Ahead of their commit: changes of one transaction in progress at a time, for kinds that can
+	 * do and undo them beside everything else, unseen. All three, or NULL: then it never happens.
+	 * They come a second time, behind a begin, when the transaction commits, so that nothing is
+	 * lost where they are not taken, and none of these can fail. start and close undo them.
+	 *
+	 * ahead takes an insert, update or delete, in which only the xid of the transaction is set;
+	 *   first: none of that was handed over before. Called after a flush, so that all that
+	 *   committed before is there. False: nothing of the transaction is kept, of earlier calls
+	 *   neither.
+	 * claim comes after a flush and before the begin, when it has committed: what was taken
+	 *   stands, all of it, and apply is handed the begin, the changes behind those that were taken,
+	 *   and the commit. False: nothing was kept, and apply is handed everything. Once it is true,
+	 *   apply fails with E_RETRY only, and what then comes again must not go ahead.
+	 * forgo undoes what was taken. */
+	bool (*ahead)(pen_destination *destination, const penstock_event *event, bool first);
+	bool (*claim)(pen_destination *destination, const penstock_transaction *transaction);
+	void (*forgo)(pen_destination *destination);
 } pen_destination_kind;
 
 /* A destination starts with its kind; each kind's own struct has this as its first member. */

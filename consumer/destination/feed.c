@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* While changes go ahead: more than a source sends of them in one go with
+ * logical_decoding_work_mem as it is set by default, so that it decodes the next while they are
+ * applied. */
+#define SATED_BYTES  ((size_t) 128 * 1024 * 1024)
+#define SATED_SHARE  2 /* of queue_bytes_max at most: they are no reason to go to disk */
+#define HUNGRY_SHARE 8 /* of that */
+
 typedef enum feed_mode
 {
 	MEMORY,
@@ -36,7 +43,7 @@ struct pen_feed
 void
 pen_feed_release(pen_item *item)
 {
-	if (item->kind == PEN_FEED_CHUNK)
+	if (item->kind == PEN_FEED_CHUNK || item->kind == PEN_FEED_AHEAD)
 		pen_chunk_unref(item->pointer);
 	else
 		free(item->pointer);
@@ -130,6 +137,13 @@ drop_held(pen_feed *feed)
 	feed->stuck = false;
 }
 
+/* What was pushed ahead is of no use any more. */
+static void
+drop_ahead(pen_feed *feed)
+{
+	atomic_fetch_sub(&feed->pushed, pen_queue_drop_late(feed->queue, pen_feed_release));
+}
+
 /* Who waits for the queue alone is to look again. */
 static void
 enter_spool(pen_feed *feed)
@@ -155,6 +169,7 @@ pen_feed_start(pen_feed *feed, unsigned int epoch, uint64_t lsn, pen_error *erro
 
 	pthread_mutex_lock(&feed->lock);
 	drop_held(feed); /* it comes again with the stream */
+	drop_ahead(feed);
 	feed->behind = feed->mode == MEMORY;
 	if (feed->mode == MEMORY)
 		status = enqueue_start(feed, epoch, lsn, error);
@@ -243,6 +258,74 @@ pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, uint64_t number, void 
 	return enqueue(feed, &item, &ignored);
 }
 
+/* ---- ahead ---- */
+
+static feed_mode
+mode_of(pen_feed *feed)
+{
+	feed_mode mode;
+
+	pthread_mutex_lock(&feed->lock);
+	mode = feed->mode;
+	pthread_mutex_unlock(&feed->lock);
+	return mode;
+}
+
+pen_feed_appetite
+pen_feed_appetite_get(pen_feed *feed)
+{
+	size_t sated = feed->queue_bytes_max / SATED_SHARE;
+	size_t bytes = pen_queue_bytes(feed->queue);
+
+	if (mode_of(feed) != MEMORY)
+		return PEN_FEED_ELSEWHERE;
+	if (sated > SATED_BYTES)
+		sated = SATED_BYTES;
+	if (bytes >= sated)
+		return PEN_FEED_SATED;
+	return bytes <= sated / HUNGRY_SHARE ? PEN_FEED_HUNGRY : PEN_FEED_BUSY;
+}
+
+bool
+pen_feed_ahead(pen_feed *feed, pen_chunk *chunk, uint64_t before)
+{
+	pen_item item = {.kind = PEN_FEED_AHEAD, .number = before, .size = pen_chunk_size(chunk)};
+	bool taken = false;
+
+	pthread_mutex_lock(&feed->lock);
+	if (feed->mode == MEMORY)
+	{
+		item.pointer = pen_chunk_ref(chunk);
+		taken = pen_queue_push_late(feed->queue, &item);
+		if (taken)
+			atomic_fetch_add(&feed->pushed, 1);
+		else
+			pen_feed_release(&item);
+	}
+	pthread_mutex_unlock(&feed->lock);
+	return taken;
+}
+
+size_t
+pen_feed_bytes(pen_feed *feed)
+{
+	return pen_queue_bytes(feed->queue);
+}
+
+void
+pen_feed_ahead_ends(pen_feed *feed)
+{
+	if (!pen_queue_join(feed->queue))
+		drop_ahead(feed);
+}
+
+void
+pen_feed_forgo(pen_feed *feed, uint32_t xid)
+{
+	drop_ahead(feed);
+	(void) pen_feed_command(feed, PEN_FEED_FORGO, xid, NULL);
+}
+
 /* ---- modes ---- */
 
 static bool
@@ -307,6 +390,7 @@ pen_feed_park(pen_feed *feed, uint64_t durable_lsn, pen_error *error)
 
 	pen_spool_state_get(feed->spool, &state);
 	pthread_mutex_lock(&feed->lock);
+	drop_ahead(feed);
 	goes_on = feed->mode != MEMORY && can_go_on(&state, durable_lsn);
 	feed->behind = false;
 	if (!goes_on && leave_spool(feed, error) >= 0)
@@ -331,17 +415,6 @@ pen_feed_unpark(pen_feed *feed, pen_error *error)
 }
 
 /* ---- what is asked ---- */
-
-static feed_mode
-mode_of(pen_feed *feed)
-{
-	feed_mode mode;
-
-	pthread_mutex_lock(&feed->lock);
-	mode = feed->mode;
-	pthread_mutex_unlock(&feed->lock);
-	return mode;
-}
 
 uint64_t
 pen_feed_from_lsn(pen_feed *feed)

@@ -27,7 +27,10 @@ typedef enum pen_feed_item_kind
 	PEN_FEED_CHUNK,   /* pointer: a pen_chunk */
 	PEN_FEED_ADVANCE, /* number: nothing of interest comes before this LSN */
 	PEN_FEED_REFUSAL, /* pointer: a pen_error */
-	PEN_FEED_RESUME   /* number: to whom; go on with what is in the spool, from its beginning */
+	PEN_FEED_RESUME,  /* number: to whom; go on with what is in the spool, from its beginning */
+	PEN_FEED_AHEAD,   /* pointer: a pen_chunk, of a transaction in progress; number: changes of it
+					   * that came before */
+	PEN_FEED_FORGO    /* number: the xid of that transaction, of which nothing may be kept */
 } pen_feed_item_kind;
 
 typedef struct pen_feed_stream
@@ -64,6 +67,26 @@ extern penstock_status pen_feed_advance(pen_feed *feed, uint64_t lsn, pen_error 
 /* Through memory, in front of what is in the spool. */
 extern penstock_status pen_feed_command(pen_feed *feed, pen_feed_item_kind kind, uint64_t number,
 										void *pointer);
+
+/* Whether it can be given changes of a transaction in progress. */
+typedef enum pen_feed_appetite
+{
+	PEN_FEED_ELSEWHERE, /* not in MEMORY: no */
+	PEN_FEED_HUNGRY,    /* next to nothing waits in it */
+	PEN_FEED_BUSY,
+	PEN_FEED_SATED /* later */
+} pen_feed_appetite;
+
+extern pen_feed_appetite pen_feed_appetite_get(pen_feed *feed);
+/* That wait in memory, with the item that is being handled. */
+extern size_t pen_feed_bytes(pen_feed *feed);
+/* Through memory only, and behind everything else: what is pushed later is popped before it. False
+ * where that is not the mode, or without memory. */
+extern bool pen_feed_ahead(pen_feed *feed, pen_chunk *chunk, uint64_t before);
+/* The transaction comes next: what was pushed ahead is popped before what is pushed now. */
+extern void pen_feed_ahead_ends(pen_feed *feed);
+/* It does not: nothing of it may be kept. */
+extern void pen_feed_forgo(pen_feed *feed, uint32_t xid);
 
 /* The destination has everything up to lsn durably: let go what is not needed any more, and try
  * again what was held back. E_RETRY: the disk failed. */

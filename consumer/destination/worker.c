@@ -133,6 +133,7 @@ fail(pen_worker *worker, pen_error *error)
 	if (worker->open)
 		worker->destination->kind->close(worker->destination);
 	worker->open = false;
+	pen_worker_forget_ahead(worker, true);
 	worker->probing = error->status == PENSTOCK_E_WAITING;
 	pen_worker_forget_stream(worker);
 	if (!atomic_load(&worker->quit))
@@ -234,6 +235,7 @@ pause_now(pen_worker *worker, pen_worker_state state)
 	if (worker->open)
 		worker->destination->kind->close(worker->destination);
 	worker->open = false;
+	pen_worker_forget_ahead(worker, false);
 	pen_worker_forget_stream(worker);
 	pen_log_write(worker->log, PENSTOCK_LOG_INFO, worker->destination->config->name,
 				  "paused; it has everything up to " LSN_FORMAT,

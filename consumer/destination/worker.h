@@ -24,6 +24,8 @@ typedef struct pen_worker_status
 	unsigned int opened;      /* how often it has been READY */
 	bool drained;             /* nothing queued, nothing gathered, no open transaction */
 	bool pausing;             /* asked to pause, and not there yet */
+	uint64_t ahead;           /* transactions that were applied ahead of their commit, */
+	uint64_t ahead_undone;    /* and those of which that was undone */
 	pen_error error;          /* the last one */
 } pen_worker_status;
 

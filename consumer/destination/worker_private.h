@@ -17,6 +17,20 @@ typedef enum worker_request
 	REQUEST_RESUME
 } worker_request;
 
+/* What the destination was handed of a transaction in progress. */
+typedef struct worker_ahead
+{
+	uint32_t xid;      /* 0: nothing */
+	uint64_t count;    /* changes, as they came */
+	bool begun;        /* and the destination has one of them */
+	uint64_t sequence; /* of the last of them */
+	uint64_t passed;   /* that have come again behind the begin; the open transaction is claimed */
+	bool claimed;
+	uint32_t banned; /* one that failed: not again */
+	uint64_t kept;   /* how many were claimed and committed, ever, */
+	uint64_t lost;   /* and undone */
+} worker_ahead;
+
 struct pen_worker
 {
 	pen_destination *destination;
@@ -46,6 +60,7 @@ struct pen_worker
 	uint64_t open_lsn;    /* commit LSN of the open transaction */
 	uint64_t careful_lsn; /* flush before this transaction begins */
 	uint64_t handled;     /* items that came through memory */
+	worker_ahead ahead;
 	int poll_ms;
 	pen_backoff backoff;
 	bool at_once; /* the next attempt to open waits for nothing */
@@ -74,10 +89,40 @@ extern bool pen_worker_request_is_due(pen_worker *worker);
  * the request. One that has replaced it meanwhile is left for the next look. */
 extern void pen_worker_obeyed(pen_worker *worker, worker_request request, pen_worker_state state);
 
+/* ---- worker_ahead.c: the worker's thread ---- */
+
+/* Hand over changes of a transaction in progress. A failure is the destination's otherwise: what is
+ * before them is committed first. */
+extern penstock_status pen_worker_go_ahead(pen_worker *worker, const pen_item *item,
+										   pen_error *error);
+
+/* Undo what was handed over so, where there is something. */
+extern void pen_worker_forgo(pen_worker *worker);
+
+/* The destination is closed, or about to begin anew, which undoes it. ban: whatever it was that
+ * failed, this transaction does not go ahead again. */
+extern void pen_worker_forget_ahead(pen_worker *worker, bool ban);
+
+/* A transaction begins: claim what was handed over of it. Before it is handed over itself. */
+extern penstock_status pen_worker_claim(pen_worker *worker, const penstock_transaction *transaction,
+										pen_error *error);
+
+/* Was this event of the open transaction handed over before? E_RETRY where it is not what came
+ * then: *passed is of no use. */
+extern penstock_status pen_worker_pass(pen_worker *worker, const penstock_event *event,
+									   bool *passed, pen_error *error);
+
+/* The open transaction was handed over with its commit. */
+extern void pen_worker_end_claim(pen_worker *worker);
+
 /* ---- worker_stream.c: the worker's thread ---- */
 
 /* What was handed over since the last flush is void, with the open transaction. */
 extern void pen_worker_forget_stream(pen_worker *worker);
+
+/* What this destination is to have of an event: *mapped, which may be NULL. */
+extern penstock_status pen_worker_map(pen_worker *worker, const penstock_event *event,
+									  const penstock_event **mapped, pen_error *error);
 
 /* Commit what is gathered. */
 extern penstock_status pen_worker_flush(pen_worker *worker, pen_error *error);

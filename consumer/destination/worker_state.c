@@ -17,6 +17,8 @@ pen_worker_publish(pen_worker *worker, pen_worker_state state, const pen_error *
 			  worker->status.position.applied_lsn != worker->position.applied_lsn;
 	worker->status.state = state;
 	worker->status.position = worker->position;
+	worker->status.ahead = worker->ahead.kept;
+	worker->status.ahead_undone = worker->ahead.lost;
 	worker->status.drained = drained;
 	worker->status_handled = worker->handled;
 	if (error != NULL)

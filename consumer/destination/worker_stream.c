@@ -12,6 +12,8 @@ pen_worker_forget_stream(pen_worker *worker)
 	worker->gathered = false;
 	worker->whole = false;
 	worker->poll_ms = -1;
+	if (worker->open)
+		pen_worker_forgo(worker);
 }
 
 /*
@@ -120,11 +122,25 @@ resume(pen_worker *worker, uint64_t opened, pen_error *error)
 	return PENSTOCK_OK;
 }
 
-/* What this destination is to have of the event, which may be nothing. */
+penstock_status
+pen_worker_map(pen_worker *worker, const penstock_event *event, const penstock_event **mapped,
+			   pen_error *error)
+{
+	*mapped = event;
+	return worker->mapper != NULL ? pen_mapper_map(worker->mapper, event, mapped, error)
+								  : PENSTOCK_OK;
+}
+
 static penstock_status
 hand_over(pen_worker *worker, const penstock_event *event, pen_error *error)
 {
-	if (worker->mapper != NULL && pen_mapper_map(worker->mapper, event, &event, error) < 0)
+	bool passed;
+
+	if (pen_worker_pass(worker, event, &passed, error) < 0)
+		return error->status;
+	if (passed)
+		return PENSTOCK_OK;
+	if (pen_worker_map(worker, event, &event, error) < 0)
 		return error->status;
 	if (event == NULL)
 		return PENSTOCK_OK;
@@ -146,6 +162,9 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 		worker->in_transaction = true;
 		worker->open_lsn = commit_lsn;
 		worker->skipping = event->transaction->commit_lsn < worker->position.applied_lsn;
+		if (event->kind == PENSTOCK_BEGIN &&
+			pen_worker_claim(worker, event->transaction, error) < 0)
+			return error->status;
 	}
 	else if (!worker->in_transaction)
 	{
@@ -169,6 +188,8 @@ apply_event(pen_worker *worker, const penstock_event *event, pen_error *error)
 		worker->in_transaction = false;
 		worker->whole = worker->whole || !worker->skipping;
 		worker->skipping = false;
+		if (status >= 0)
+			pen_worker_end_claim(worker);
 	}
 	return status;
 }
@@ -222,6 +243,12 @@ pen_worker_handle(pen_worker *worker, pen_item *item, pen_error *error)
 			return streaming ? advance(worker, item->number, error) : PENSTOCK_OK;
 		case PEN_FEED_CHUNK:
 			return streaming ? apply_chunk(worker, item->pointer, error) : PENSTOCK_OK;
+		case PEN_FEED_AHEAD:
+			return streaming ? pen_worker_go_ahead(worker, item, error) : PENSTOCK_OK;
+		case PEN_FEED_FORGO:
+			if (streaming && item->number == worker->ahead.xid)
+				pen_worker_forgo(worker);
+			return PENSTOCK_OK;
 	}
 	return pen_error_set(error, PENSTOCK_E_BUG, "an item of kind %d", item->kind);
 }

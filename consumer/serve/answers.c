@@ -113,6 +113,8 @@ destination_json(const pen_destination_status *destination)
 	json_object_set_new(json, "queue_bytes", count_json(destination->feed.queue_bytes));
 	json_object_set_new(json, "spooling", json_boolean(destination->feed.spooling));
 	json_object_set_new(json, "spool_bytes", count_json(destination->feed.spool_bytes));
+	json_object_set_new(json, "applied_ahead", count_json(worker->ahead));
+	json_object_set_new(json, "ahead_undone", count_json(worker->ahead_undone));
 	json_object_set_new(json, "last_error",
 						worker->error.text[0] != '\0' ? text_json(worker->error.text)
 													  : json_null());

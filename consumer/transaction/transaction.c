@@ -22,6 +22,8 @@ struct pen_assembler
 	pen_shelf *shelf;
 	pen_parcel *part; /* whose part is open, or NULL */
 	uint32_t subxid;  /* in which the next change of it stands */
+	uint32_t xid;     /* whose part is open */
+	pen_ahead ahead;
 
 	/* The one that has committed, while it is handed out; in_transaction once it has begun. */
 	pen_parcel *pending;
@@ -65,6 +67,7 @@ pen_assembler_free(pen_assembler *assembler)
 {
 	if (assembler == NULL)
 		return;
+	pen_ahead_reset(&assembler->ahead);
 	pen_shelf_free(assembler->shelf);
 	free(assembler);
 }
@@ -79,14 +82,41 @@ void
 pen_assembler_reset(pen_assembler *assembler)
 {
 	pen_shelf_clear(assembler->shelf);
-	*assembler = (pen_assembler){
-		.route = assembler->route, .amendments = assembler->amendments, .shelf = assembler->shelf};
+	pen_ahead_reset(&assembler->ahead);
+	*assembler = (pen_assembler){.route = assembler->route,
+								 .amendments = assembler->amendments,
+								 .shelf = assembler->shelf,
+								 .ahead = assembler->ahead};
 }
 
 void
 pen_assembler_start(pen_assembler *assembler, uint64_t lsn)
 {
 	assembler->start_lsn = lsn;
+}
+
+void
+pen_assembler_go_ahead(pen_assembler *assembler, pen_decoder *decoder)
+{
+	assembler->ahead.decoder = decoder;
+}
+
+bool
+pen_assembler_ahead(pen_assembler *assembler, pen_ahead_part *part)
+{
+	return pen_ahead_take(&assembler->ahead, part);
+}
+
+void
+pen_assembler_leave_ahead(pen_assembler *assembler)
+{
+	pen_ahead_end(&assembler->ahead);
+}
+
+bool
+pen_assembler_goes_ahead(const pen_assembler *assembler)
+{
+	return assembler->ahead.xid != 0;
 }
 
 bool
@@ -302,8 +332,40 @@ start_part(pen_assembler *assembler, const pen_json_boundary *boundary, bool fir
 	if (parcel == NULL)
 		return no_memory(error);
 	assembler->part = parcel;
-	assembler->subxid = boundary->xid;
+	assembler->xid = assembler->subxid = boundary->xid;
 	return PENSTOCK_OK;
+}
+
+static penstock_status
+start_stream(pen_assembler *assembler, const pen_json_boundary *boundary, pen_error *error)
+{
+	if (start_part(assembler, boundary, boundary->first, error) < 0)
+		return error->status;
+	if (boundary->first)
+		pen_ahead_begin(&assembler->ahead, boundary->xid);
+	return PENSTOCK_OK;
+}
+
+/* The same for those who take it before its commit. What cannot be read here is told when it is
+ * read again, if ever it commits. */
+static void
+add_ahead(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk)
+{
+	pen_ahead *ahead = &assembler->ahead;
+	pen_wire_reader reader;
+	pen_decoded kept;
+	pen_error ignored;
+	bool added;
+
+	if (decoded->kind == PEN_EVENT_SUB_XACT)
+		return;
+	ahead->sequence++;
+	pen_wire_reader_init(&reader, decoded->bytes, decoded->len);
+	added = pen_decode_kept(ahead->decoder, &reader, &kept, &ignored) >= 0 &&
+			kept.kind != PEN_EVENT_TRUNCATE &&
+			(!takes(assembler, kept.event.relation) || pen_ahead_add(ahead, &kept.event, chunk));
+	if (!added)
+		pen_ahead_void(ahead, assembler->xid);
 }
 
 static penstock_status
@@ -311,6 +373,8 @@ keep(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk, pen
 {
 	if (decoded->kind == PEN_EVENT_SUB_XACT)
 		assembler->subxid = decoded->wire.sub_xact.xid;
+	if (assembler->xid == assembler->ahead.xid)
+		add_ahead(assembler, decoded, chunk);
 	return pen_shelf_keep(assembler->shelf, assembler->part, chunk, decoded->bytes, decoded->len,
 						  assembler->subxid, error);
 }
@@ -321,6 +385,7 @@ abort_parts(pen_assembler *assembler, const pen_json_boundary *boundary, pen_err
 {
 	pen_parcel *parcel = pen_shelf_find(assembler->shelf, boundary->xid);
 
+	pen_ahead_void(&assembler->ahead, boundary->xid);
 	if (boundary->subxid == boundary->xid)
 		pen_shelf_drop(assembler->shelf, parcel);
 	else if (parcel != NULL && !pen_parcel_abort(parcel, boundary->subxid))
@@ -451,8 +516,11 @@ take_end(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk,
 		case PEN_EVENT_STREAM_ABORT:
 			return abort_parts(assembler, boundary, error);
 		case PEN_EVENT_STREAM_COMMIT:
+			if (assembler->ahead.xid == boundary->xid)
+				pen_ahead_end(&assembler->ahead);
 			return hand_out(assembler, boundary, PENSTOCK_COMMIT, NULL, error);
 		case PEN_EVENT_STREAM_PREPARE:
+			pen_ahead_void(&assembler->ahead, boundary->xid);
 			if (is_late(assembler, boundary))
 				return PENSTOCK_OK;
 			if (check_gid(assembler, boundary, error) < 0)
@@ -482,7 +550,7 @@ take_boundary(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *c
 		return PENSTOCK_OK;
 	}
 	if (decoded->kind == PEN_EVENT_STREAM_START)
-		return start_part(assembler, decoded->boundary, decoded->boundary->first, error);
+		return start_stream(assembler, decoded->boundary, error);
 	if (assembler->in_transaction || assembler->part != NULL)
 		return pen_error_set(error, PENSTOCK_E_DATA, "transaction %u ends inside of another one",
 							 decoded->boundary->xid);
@@ -498,6 +566,7 @@ take_session(pen_assembler *assembler, pen_error *error)
 	assembler->routed = NULL;
 	if (assembler->in_transaction || assembler->part != NULL)
 		return pen_error_set(error, PENSTOCK_E_DATA, "a session begins inside of a transaction");
+	pen_ahead_void(&assembler->ahead, assembler->ahead.xid);
 	pen_shelf_clear(assembler->shelf);
 	return PENSTOCK_OK;
 }

@@ -10,6 +10,7 @@
 #include "route/route.h"
 #include "route/amendments.h"
 #include "store/statedir.h"
+#include "transaction/ahead.h"
 
 /* Of the name of a prepared transaction, its NUL included: PostgreSQL's GIDSIZE. */
 #define PEN_GID_SIZE 200
@@ -57,6 +58,19 @@ extern bool pen_assembler_pending(const pen_assembler *assembler);
  * NULL and error: as pen_assembler_take; E_RETRY also where a scratch file is damaged. */
 extern pen_chunk *pen_assembler_next(pen_assembler *assembler, pen_decoder *decoder,
 									 pen_error *error);
+
+/*
+ * Let one transaction in progress at a time go ahead: what of it was taken comes out of
+ * pen_assembler_ahead after each pen_assembler_take, and once more when it has committed. decoder
+ * is the one that reads the stream, and borrowed.
+ */
+extern void pen_assembler_go_ahead(pen_assembler *assembler, pen_decoder *decoder);
+/* What the last message brought of it; again, until it is false. */
+extern bool pen_assembler_ahead(pen_assembler *assembler, pen_ahead_part *part);
+/* Nobody takes it: another one may. */
+extern void pen_assembler_leave_ahead(pen_assembler *assembler);
+/* One goes ahead, and more of it may come. */
+extern bool pen_assembler_goes_ahead(const pen_assembler *assembler);
 
 /* Inside a committed transaction, pending ones included: nothing after it can have been received
  * whole. Parts of those in progress do not count: they hold nothing back. */

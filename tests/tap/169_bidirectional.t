@@ -6,7 +6,7 @@ use Penstock;
 use Test::More;
 
 # Both are source and destination.
-my %conf = (wal_writer_delay => '10ms', log_statement => 'none', shared_buffers => '32MB', max_connections => 50);
+my %conf = (wal_writer_delay => '10ms', log_statement => 'none', logical_decoding_work_mem => '64kB', shared_buffers => '32MB', max_connections => 50);
 my ($a, $b) = (source_node('a', %conf), source_node('b', %conf));
 my %other = ($a => $b, $b => $a);
 my $schema = q{
@@ -64,6 +64,16 @@ in_step('changes of the other');
 $b->safe_psql('postgres', q{UPDATE t SET n = n + 1 WHERE who = 'a'; UPDATE t SET id = -id WHERE id < 10; DELETE FROM whole WHERE n = 1; INSERT INTO emptied VALUES (1); UPDATE big SET id = 2; INSERT INTO t VALUES (1001, 'b again', 0)});
 in_step('and back');
 is($b->safe_psql('postgres', 'SELECT max(n) FROM t'), 1, 'no change was applied twice');
+
+# What is applied ahead of its commit is not the other's own either.
+for my $node ($a, $b)
+{
+	my $from = $node == $a ? 20000 : 30000;
+	$node->safe_psql('postgres', "INSERT INTO t SELECT n, '" . $node->name . "', 0 FROM generate_series($from, $from + 4000) n");
+}
+in_step('large ones');
+is($_->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_origin WHERE roname LIKE '%ahead'}), 1, 'ahead at ' . $_->name) for $a, $b;
+is($a->safe_psql('postgres', 'SELECT count(*), max(n) FROM t WHERE id >= 20000'), '8002|0', 'each row once');
 
 # Nothing goes round: once both are in step, no row is written any more.
 my $writes = q{SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'public'};

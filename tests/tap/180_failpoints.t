@@ -102,7 +102,7 @@ for my $place ('slot-created', 'copy-rows', 'copy-rows:5', 'copied', 'copied:2',
 
 # ---- the stream ----
 
-for my $place ('part-sent:3', 'commit-sent', 'commit-sent:2', 'committed', 'committed:2', 'confirm:2', 'confirmed:2', 'stream-spilled', 'stream-spilled:3')
+for my $place ('part-sent:3', 'commit-sent', 'commit-sent:2', 'committed', 'committed:2', 'confirm:2', 'confirmed:2', 'stream-spilled', 'stream-spilled:3', 'ahead-claimed', 'ahead-committed')
 {
 	begin('plain');
 	my @small = ('--batch-rows-max', '40', '--memory-limit', '16MB');

@@ -20,6 +20,7 @@
 #define STREAMS    4
 #define SUBXACTS   6
 #define CHANGES    400
+#define LARGEST    2000 /* changes of any one */
 #define FIRST_XID  100
 #define XIDS_APART 100
 
@@ -94,6 +95,11 @@ typedef struct fixture
 	size_t got_count;
 	bool began;
 	bool ended;
+	/* What went ahead of the transaction that does. */
+	uint32_t ahead_xid;
+	int64_t ahead[LARGEST];
+	size_t ahead_count;
+	int went_ahead; /* transactions, to their commit */
 	pen_error error;
 } fixture;
 
@@ -109,6 +115,7 @@ set_up(void **state)
 	f->decoder = pen_decoder_new();
 	pen_decoder_defer_streams(f->decoder);
 	f->assembler = pen_assembler_new(NULL);
+	pen_assembler_go_ahead(f->assembler, f->decoder);
 	pen_buffer_init(&f->buf);
 	put_session(&f->buf);
 	f->lsn = 1000;
@@ -132,21 +139,27 @@ tear_down(void **state)
 	return 0;
 }
 
+static int64_t
+id_of(const penstock_event *event)
+{
+	pen_tuple tuple = {event->new_row.data, event->new_row.len, 1};
+	pen_wire_reader reader;
+	pen_value value;
+
+	pen_wire_tuple_reader(&reader, &tuple);
+	assert_true(pen_wire_read_value(&reader, &value));
+	return value.integer;
+}
+
 static void
 look_at(fixture *f, const penstock_event *event)
 {
-	pen_wire_reader reader;
-	pen_tuple tuple = {event->new_row.data, event->new_row.len, 1};
-	pen_value value;
-
 	assert_int_equal(event->transaction->commit_lsn, f->lsn);
 	if (event->kind == PENSTOCK_INSERT)
 	{
 		assert_true(f->began && !f->ended);
 		assert_string_equal(event->relation->name, "t");
-		pen_wire_tuple_reader(&reader, &tuple);
-		assert_true(pen_wire_read_value(&reader, &value));
-		f->got[f->got_count++] = value.integer;
+		f->got[f->got_count++] = id_of(event);
 		assert_int_equal(event->sequence, f->got_count);
 		return;
 	}
@@ -156,6 +169,31 @@ look_at(fixture *f, const penstock_event *event)
 	assert_int_equal(event->transaction->commit_time, 2 * f->lsn);
 	f->ended = f->began;
 	f->began = true;
+}
+
+/* What the message has brought of the transaction that goes ahead. */
+static void
+take_ahead(fixture *f)
+{
+	pen_ahead_part part;
+
+	while (pen_assembler_ahead(f->assembler, &part))
+	{
+		if (part.chunk == NULL || part.before == 0)
+			f->ahead_count = 0;
+		f->ahead_xid = part.chunk != NULL ? part.xid : 0;
+		assert_int_equal(part.before, f->ahead_count);
+		for (size_t i = 0; part.chunk != NULL && i < part.chunk->count; i++)
+		{
+			const penstock_event *event = &part.chunk->events[i];
+
+			assert_int_equal(event->kind, PENSTOCK_INSERT);
+			assert_int_equal(event->transaction->xid, part.xid);
+			f->ahead[f->ahead_count++] = id_of(event);
+			assert_int_equal(event->sequence, f->ahead_count);
+		}
+		pen_chunk_unref(part.chunk);
+	}
 }
 
 /* Send the message off; the chunk has what is passed on at once. */
@@ -177,6 +215,7 @@ send_off(fixture *f, pen_chunk **chunk)
 		if (status >= 0)
 			status = pen_assembler_take(f->assembler, &decoded, *chunk, &f->error);
 	}
+	take_ahead(f);
 	return status;
 }
 
@@ -303,6 +342,12 @@ end(fixture *f, story *s)
 		assert_int_equal(f->got_count, s->count);
 		assert_memory_equal(f->got, s->ids, s->count * sizeof(*s->ids));
 		assert_int_equal(pen_assembler_end_lsn(f->assembler), f->lsn + 8);
+		if (f->ahead_xid == s->xid)
+		{
+			assert_int_equal(f->ahead_count, s->count);
+			assert_memory_equal(f->ahead, s->ids, s->count * sizeof(*s->ids));
+			f->went_ahead++;
+		}
 	}
 	assert_false(pen_assembler_in_transaction(f->assembler));
 	s->xid += STREAMS * XIDS_APART;
@@ -339,7 +384,10 @@ run_stories(fixture *f, int rounds)
 static void
 test_random_transactions_from_memory(void **state)
 {
-	run_stories(*state, 4000);
+	fixture *f = *state;
+
+	run_stories(f, 4000);
+	assert_true(f->went_ahead > 10);
 }
 
 static void
@@ -366,7 +414,7 @@ test_a_damaged_scratch_file_is_found_and_another_try_may_help(void **state)
 	pen_assembler_limit(f->assembler, f->state, 1000);
 	put_relation(&f->buf, 1);
 	put_stream_start(&f->buf, 5, true);
-	for (int i = 0; i < 2000; i++)
+	for (int i = 0; i < LARGEST; i++)
 		put_insert(&f->buf, 1, i);
 	put_stream_stop(&f->buf);
 	OK(flush(f));
@@ -381,6 +429,75 @@ test_a_damaged_scratch_file_is_found_and_another_try_may_help(void **state)
 	assert_null(pen_assembler_next(f->assembler, f->decoder, &f->error));
 	assert_int_equal(f->error.status, PENSTOCK_E_RETRY);
 	assert_non_null(strstr(f->error.text, "offset"));
+}
+
+/* What is told of the one that went ahead when it has ended so: "4 5 void". */
+static void
+tells(fixture *f, const char *expected)
+{
+	char told[200] = "";
+	pen_ahead_part part;
+	pen_chunk *chunk;
+	uint8_t *bytes = malloc(f->buf.len);
+	pen_wire_reader reader;
+	pen_decoded decoded;
+
+	memcpy(bytes, f->buf.data, f->buf.len);
+	chunk = pen_chunk_new(bytes, f->buf.len, free);
+	pen_wire_reader_init(&reader, bytes, f->buf.len);
+	f->buf.len = 0;
+	while (pen_wire_more(&reader))
+	{
+		OK(pen_decode_event(f->decoder, &reader, &decoded, &f->error));
+		OK(pen_assembler_take(f->assembler, &decoded, chunk, &f->error));
+	}
+	while (pen_assembler_ahead(f->assembler, &part))
+	{
+		size_t used = strlen(told);
+
+		snprintf(told + used, sizeof(told) - used, part.chunk != NULL ? "%u:%zu " : "%u void ",
+				 part.xid, part.chunk != NULL ? part.chunk->count : 0);
+		pen_chunk_unref(part.chunk);
+	}
+	pen_chunk_unref(chunk);
+	assert_string_equal(told, expected);
+}
+
+static void
+put_part(fixture *f, uint32_t xid, bool first, int count)
+{
+	put_stream_start(&f->buf, xid, first);
+	for (int i = 0; i < count; i++)
+		put_insert(&f->buf, 1, i);
+	put_stream_stop(&f->buf);
+}
+
+static void
+test_one_goes_ahead_at_a_time_and_from_its_first_change(void **state)
+{
+	fixture *f = *state;
+
+	put_relation(&f->buf, 1);
+	put_part(f, 5, true, 3);
+	tells(f, "5:3 ");
+	put_part(f, 6, true, 2);
+	tells(f, "");
+	put_part(f, 5, false, 1);
+	tells(f, "5:1 ");
+	pen_assembler_leave_ahead(f->assembler);
+	put_part(f, 6, false, 2);
+	put_part(f, 5, false, 2);
+	tells(f, "");
+	put_part(f, 7, true, 2);
+	tells(f, "7:2 ");
+	put_stream_abort(&f->buf, 6, 6);
+	tells(f, "");
+	put_stream_abort(&f->buf, 7, 8);
+	tells(f, "7 void ");
+	put_part(f, 9, true, 1);
+	put_stream_abort(&f->buf, 9, 9);
+	tells(f, "9 void ");
+	assert_false(pen_assembler_goes_ahead(f->assembler));
 }
 
 static void
@@ -643,6 +760,7 @@ main(void)
 		TEST(test_random_transactions_from_memory),
 		TEST(test_random_transactions_from_disk),
 		TEST(test_a_transaction_of_which_nothing_is_left_still_begins_and_commits),
+		TEST(test_one_goes_ahead_at_a_time_and_from_its_first_change),
 		TEST(test_a_damaged_scratch_file_is_found_and_another_try_may_help),
 		TEST(test_an_open_part_holds_nothing_back),
 		TEST(test_parts_that_do_not_fit_are_bad_data),

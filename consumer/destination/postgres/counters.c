@@ -6,6 +6,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+void
+pen_postgres_counters_add(pen_postgres_counters *to, const pen_postgres_counters *other)
+{
+	to->batches += other->batches;
+	to->transactions += other->transactions;
+	to->set_rows += other->set_rows;
+	to->set_statements += other->set_statements;
+	to->copy_rows += other->copy_rows;
+	to->copies += other->copies;
+	to->netted += other->netted;
+	to->rollbacks += other->rollbacks;
+	to->conflicts += other->conflicts;
+	for (int i = 0; i < PEN_REASON_COUNT; i++)
+		to->ordered[i] += other->ordered[i];
+}
+
 static void __attribute__((format(printf, 4, 5)))
 add(char *into, size_t size, size_t *used, const char *format, ...)
 {

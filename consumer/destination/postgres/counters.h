@@ -19,6 +19,10 @@ typedef struct pen_postgres_counters
 	uint64_t ordered[PEN_REASON_COUNT]; /* changes in source order, and why */
 } pen_postgres_counters;
 
+/* Add what another session has done. */
+extern void pen_postgres_counters_add(pen_postgres_counters *to,
+									  const pen_postgres_counters *other);
+
 /* One line: "sets 1200 rows in 3 statements, …; in order: 2 small, 1 effects". */
 extern void pen_postgres_counters_print(const pen_postgres_counters *counters, char *into,
 										size_t size);

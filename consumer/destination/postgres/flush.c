@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "destination/postgres/ahead.h"
 #include "destination/postgres/session.h"
 #include "destination/postgres/stored.h"
 #include "event/relation.h"
@@ -49,6 +50,9 @@ drop_table(postgres_destination *self, pen_batch_table *table, pen_error *error)
 {
 	pen_target *target = table->target;
 
+	if (self->is_ahead)
+		return pen_error_set(error, PENSTOCK_E_RETRY, "table %s.%s changes within it",
+							 table->relation->schema, table->relation->name);
 	if (self->batch.event_count > 0 &&
 		(pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0))
 		return error->status;
@@ -103,7 +107,8 @@ look_up(postgres_destination *self, pen_pipeline *pipeline, PGconn *conn,
 	pen_target *target = pen_target_new(pipeline, conn, relation, self->base.config->allow_triggers,
 										self->serial++, error);
 
-	if (target != NULL && pen_stored_table(pipeline, self->source, target, error) >= 0)
+	if (target != NULL &&
+		(self->is_ahead || pen_stored_table(pipeline, self->source, target, error) >= 0))
 		return target;
 	pen_target_free(target);
 	return NULL;
@@ -152,6 +157,8 @@ look_up_target(postgres_destination *self, pen_batch_table *table, uint64_t lsn,
 	if (target == NULL)
 		return no_target(self, table->relation, lsn, error);
 	table->target = target;
+	if (self->is_ahead && pen_postgres_check_ahead(target, error) < 0)
+		return error->status;
 	self->has_deferrable = self->has_deferrable || target->deferrable;
 	return PENSTOCK_OK;
 }

@@ -2,10 +2,14 @@
  * It is a mark and nothing more: progress is never read from it. */
 #include "destination/postgres/origin.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "pq/pq.h"
+
+#define ENDING_TRIES 20 /* for a session that is about to end, */
+#define ENDING_MS    50 /* with as much in between */
 
 static const char *const permitted_sql =
 	"SELECT pg_catalog.has_function_privilege('pg_catalog.pg_replication_origin_create(text)',"
@@ -86,4 +90,27 @@ pen_origin_take(PGconn *conn, const char *slot, bool *permitted, pen_error *erro
 	*permitted = false;
 	error->status = PENSTOCK_OK;
 	return PENSTOCK_OK;
+}
+
+penstock_status
+pen_origin_take_ahead(PGconn *conn, const char *slot, pen_error *error)
+{
+	PGresult *result = pen_pq_query(conn,
+									"SELECT oid FROM pg_catalog.pg_database WHERE datname = "
+									"pg_catalog.current_database()",
+									0, NULL, error);
+	penstock_status status;
+	char name[200];
+
+	if (result == NULL)
+		return error->status;
+	snprintf(name, sizeof(name), "penstock_%.100s_%s_ahead", slot, PQgetvalue(result, 0, 0));
+	PQclear(result);
+	status = set_up(conn, name, error);
+	for (int i = 1; i < ENDING_TRIES && status < 0 && is_held(error); i++)
+	{
+		(void) poll(NULL, 0, ENDING_MS);
+		status = set_up(conn, name, error);
+	}
+	return status < 0 ? error->status = PENSTOCK_E_RETRY : PENSTOCK_OK;
 }

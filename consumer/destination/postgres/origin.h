@@ -16,4 +16,8 @@
 extern penstock_status pen_origin_take(PGconn *conn, const char *slot, bool *permitted,
 									   pen_error *error);
 
+/* For a second session of the same destination: penstock_<slot>_<database's oid>_ahead. E_RETRY where
+ * it cannot be had; an earlier session that is about to end is waited for. */
+extern penstock_status pen_origin_take_ahead(PGconn *conn, const char *slot, pen_error *error);
+
 #endif

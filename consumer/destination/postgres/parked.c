@@ -187,6 +187,15 @@ is_brought(const postgres_destination *self, const penstock_relation *relation)
 	return pen_stored_has(&self->parked->copies, relation, self->commit_lsn);
 }
 
+bool
+pen_parked_is_idle(const postgres_destination *self)
+{
+	const pen_parked *parked = self->parked;
+
+	return parked == NULL || (parked->count == 0 && parked->copies.max_lsn <= self->stored_lsn &&
+							  !pen_board_has_asked(self->board));
+}
+
 /* What is left of a truncate when parked and brought tables are taken out. */
 static penstock_status
 filter_truncate(postgres_destination *self, const penstock_event *event, pen_parked_change change,

@@ -29,6 +29,10 @@ extern penstock_status pen_parked_filter(struct postgres_destination *self,
 										 const penstock_event *event, pen_parked_change change,
 										 pen_error *error);
 
+/* Nothing is parked or left out of transactions that commit after self->stored_lsn, and nobody has
+ * asked for it. */
+extern bool pen_parked_is_idle(const struct postgres_destination *self);
+
 /* The stream begins anew: what was not committed comes again, and is parked already. */
 extern void pen_parked_start(struct postgres_destination *self);
 

@@ -10,7 +10,8 @@
 #include "pq/pq.h"
 
 #define WAIT_MS           200 /* between looks at whether we are to stop */
-#define STATEMENT_BYTES   64  /* of overhead, in both directions */
+#define SILENCE_MS        1000
+#define STATEMENT_BYTES   64 /* of overhead, in both directions */
 #define FLUSH_AFTER_BYTES 16384
 
 typedef struct entry
@@ -34,6 +35,9 @@ struct pen_pipeline
 	size_t head;
 	size_t count;
 	PGresult *kept;
+	void (*silent)(void *context);
+	void *silent_context;
+	int silent_ms;
 };
 
 pen_pipeline *
@@ -60,6 +64,14 @@ pen_pipeline_free(pen_pipeline *pipeline)
 	PQclear(pipeline->kept);
 	free(pipeline->ring);
 	free(pipeline);
+}
+
+void
+pen_pipeline_on_silence(pen_pipeline *pipeline, void (*silent)(void *context), void *context)
+{
+	pipeline->silent = silent;
+	pipeline->silent_context = context;
+	pipeline->silent_ms = 0;
 }
 
 static penstock_status
@@ -197,7 +209,13 @@ wait_for_socket(pen_pipeline *pipeline, int left, pen_error *error)
 		return pen_error_set(error, PENSTOCK_E_RETRY, "interrupted");
 	if (left > 0)
 		fd.events |= POLLOUT;
-	(void) poll(&fd, 1, WAIT_MS);
+	if (poll(&fd, 1, WAIT_MS) != 0)
+		pipeline->silent_ms = 0;
+	else if (pipeline->silent != NULL && (pipeline->silent_ms += WAIT_MS) >= SILENCE_MS)
+	{
+		pipeline->silent_ms = 0;
+		pipeline->silent(pipeline->silent_context);
+	}
 	return PENSTOCK_OK;
 }
 

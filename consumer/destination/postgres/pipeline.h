@@ -30,6 +30,11 @@ extern pen_pipeline *pen_pipeline_new(PGconn *conn, size_t bytes_max,
 									  const _Atomic bool *interrupted);
 extern void pen_pipeline_free(pen_pipeline *pipeline);
 
+/* Have silent called while the server is waited for and says nothing, about once a second. It may
+ * use other connections. NULL: no more. */
+extern void pen_pipeline_on_silence(pen_pipeline *pipeline, void (*silent)(void *context),
+									void *context);
+
 /* Text parameters, or none; one statement. */
 extern penstock_status pen_pipeline_send(pen_pipeline *pipeline, const char *sql, int count,
 										 const char *const *params, const pen_expectation *expected,

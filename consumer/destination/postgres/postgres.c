@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/failpoint.h"
 #include "destination/kinds.h"
+#include "destination/postgres/ahead.h"
 #include "destination/postgres/origin.h"
 #include "destination/postgres/session.h"
 #include "destination/postgres/stored.h"
@@ -90,6 +91,7 @@ postgres_close(pen_destination *destination)
 {
 	postgres_destination *self = self_of(destination);
 
+	pen_postgres_forgo(destination);
 	pen_parked_close(self);
 	log_counters(self);
 	pen_postgres_forget_targets(self);
@@ -167,8 +169,9 @@ check_siblings(postgres_destination *self, const pen_source_identity *source, pe
 	return result != NULL ? PENSTOCK_OK : error->status;
 }
 
-static penstock_status
-open_session(postgres_destination *self, const pen_source_identity *source, pen_error *error)
+penstock_status
+pen_postgres_open_session(postgres_destination *self, const pen_source_identity *source,
+						  pen_error *error)
 {
 	pen_pq_options options = {
 		.connect_timeout_ms = self->base.config->connect_timeout_ms,
@@ -197,7 +200,7 @@ pen_postgres_connect(const pen_destination_config *config, const pen_source_iden
 {
 	postgres_destination session = {.base.config = config};
 
-	if (open_session(&session, source, error) >= 0)
+	if (pen_postgres_open_session(&session, source, error) >= 0)
 		return session.conn;
 	if (session.conn != NULL)
 		pen_error_context(error, "destination %s", config->name);
@@ -223,9 +226,8 @@ read_wal_layout(postgres_destination *self, pen_error *error)
 			   : pen_error_set(error, PENSTOCK_E_BUG, "unreadable WAL layout");
 }
 
-/* What stands around the changes of each transaction. */
-static penstock_status
-prepare_frame(PGconn *conn, pen_error *error)
+penstock_status
+pen_postgres_prepare_frame(PGconn *conn, pen_error *error)
 {
 	if (pen_pq_prepare(conn, BEGIN_STATEMENT, "BEGIN", error) < 0 ||
 		pen_pq_prepare(conn, COMMIT_STATEMENT, "COMMIT", error) < 0 ||
@@ -250,7 +252,7 @@ open_progress(postgres_destination *self, const pen_source_identity *source, pen
 		pen_stored_prepare(self->conn, error) < 0 ||
 		pen_conflict_prepare(self->conn, self->policy, error) < 0 ||
 		pen_stored_load(self->conn, source, &lsn, error) < 0 ||
-		prepare_frame(self->conn, error) < 0 ||
+		pen_postgres_prepare_frame(self->conn, error) < 0 ||
 		pen_pq_execute(self->conn, "SET synchronous_commit = off", error) < 0 ||
 		pen_pq_execute(self->conn, "SET lock_timeout = 0", error) < 0)
 		return error->status;
@@ -267,12 +269,14 @@ take_origin(postgres_destination *self, const pen_source_identity *source, pen_e
 {
 	bool permitted;
 
+	self->has_origin = false;
 	if (pen_origin_take(self->conn, source->slot, &permitted, error) < 0)
 		return error->status;
 	if (!permitted && !self->origin_told)
 		pen_log_write(self->base.config->log, PENSTOCK_LOG_INFO, self->base.config->name, "%s",
 					  error->text);
 	self->origin_told = true;
+	self->has_origin = permitted;
 	pen_error_clear(error);
 	return PENSTOCK_OK;
 }
@@ -284,7 +288,7 @@ postgres_open(pen_destination *destination, const pen_source_identity *source,
 	postgres_destination *self = self_of(destination);
 
 	self->source = source;
-	if (open_session(self, source, error) < 0)
+	if (pen_postgres_open_session(self, source, error) < 0)
 		return self->conn == NULL
 				   ? error->status
 				   : pen_error_context(error, "destination %s", self->base.config->name);
@@ -389,6 +393,14 @@ send_frame(postgres_destination *self, const char *statement, const pen_expectat
 }
 
 penstock_status
+pen_postgres_look_at_wal(postgres_destination *self, uint64_t lsn, pen_error *error)
+{
+	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
+
+	return send_frame(self, WAL_STATEMENT, &wal, error);
+}
+
+penstock_status
 pen_postgres_begin(postgres_destination *self, pen_error *error)
 {
 	if (self->in_transaction)
@@ -408,9 +420,8 @@ is_gathering(const postgres_destination *self)
 	return self->in_transaction || self->batch.event_count > 0;
 }
 
-/* Send what is gathered, so that work goes on. */
-static penstock_status
-send_gathered(postgres_destination *self, pen_error *error)
+penstock_status
+pen_postgres_send_gathered(postgres_destination *self, pen_error *error)
 {
 	if (pen_postgres_begin(self, error) < 0 || pen_postgres_flush_batch(self, error) < 0)
 		return error->status;
@@ -418,18 +429,12 @@ send_gathered(postgres_destination *self, pen_error *error)
 	return PENSTOCK_OK;
 }
 
-/*
- * Send progress up to lsn and COMMIT; do not wait for that. But for all before it, where a row that
- * is not there would be no error to the server, which would commit the others. durable: the server
- * is to flush at once, this and all before it, instead of when its WAL writer comes by.
- */
-static penstock_status
-commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
+penstock_status
+pen_postgres_commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 {
 	pen_expectation committed = {.check = check_commit, .context = self, .lsn = lsn};
-	pen_expectation wal = {.check = check_wal, .context = self, .lsn = lsn};
 
-	if ((self->batch.event_count > 0 && send_gathered(self, error) < 0) ||
+	if ((self->batch.event_count > 0 && pen_postgres_send_gathered(self, error) < 0) ||
 		pen_postgres_settle(self, error) < 0 ||
 		(self->to_be_counted && pen_pipeline_drain(self->pipeline, error) < 0) ||
 		pen_postgres_begin(self, error) < 0 ||
@@ -437,7 +442,7 @@ commit(postgres_destination *self, uint64_t lsn, bool durable, pen_error *error)
 									  NULL, NULL, error) < 0) ||
 		pen_stored_advance(self->pipeline, self->source, self->stored_lsn, lsn, error) < 0 ||
 		send_frame(self, COMMIT_STATEMENT, &committed, error) < 0 ||
-		send_frame(self, WAL_STATEMENT, &wal, error) < 0 ||
+		pen_postgres_look_at_wal(self, lsn, error) < 0 ||
 		pen_pipeline_sync(self->pipeline, error) < 0)
 		return error->status;
 	PEN_FAILPOINT("commit-sent");
@@ -458,6 +463,7 @@ postgres_start(pen_destination *destination, uint64_t start_lsn, pen_position *p
 {
 	postgres_destination *self = self_of(destination);
 
+	pen_postgres_forgo(destination);
 	if (self->pipeline != NULL)
 	{
 		/* What was sent of an unfinished transaction is rolled back; commits before it stand. */
@@ -500,8 +506,8 @@ chunk_bytes(const postgres_destination *self)
 	return bytes < CHUNK_BYTES_MAX ? bytes : CHUNK_BYTES_MAX;
 }
 
-static penstock_status
-gather(postgres_destination *self, const penstock_event *event, pen_error *error)
+penstock_status
+pen_postgres_change(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
 	size_t bytes = event->new_row.len + event->old_row.len + ROW_BYTES;
 
@@ -514,7 +520,7 @@ gather(postgres_destination *self, const penstock_event *event, pen_error *error
 	if (self->batch.row_bytes + self->batch.event_count * ROW_BYTES < chunk_bytes(self) &&
 		self->batch.event_count < self->base.config->batch_rows_max)
 		return PENSTOCK_OK;
-	return send_gathered(self, error);
+	return pen_postgres_send_gathered(self, error);
 }
 
 /* Between two source transactions: tables under copy, in a destination transaction of their own. */
@@ -523,9 +529,12 @@ look_at_parked(postgres_destination *self, pen_error *error)
 {
 	if (!pen_parked_due(self))
 		return PENSTOCK_OK;
-	if ((is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0) ||
-		pen_postgres_begin(self, error) < 0 || pen_parked_step(self, gather, error) < 0 ||
-		commit(self, self->gathered_lsn, false, error) < 0)
+	/* A copy would wait for its locks. */
+	pen_postgres_forgo(&self->base);
+	if ((is_gathering(self) && pen_postgres_commit(self, self->gathered_lsn, false, error) < 0) ||
+		pen_postgres_begin(self, error) < 0 ||
+		pen_parked_step(self, pen_postgres_change, error) < 0 ||
+		pen_postgres_commit(self, self->gathered_lsn, false, error) < 0)
 		return error->status;
 	return pen_parked_settle(self, error);
 }
@@ -538,7 +547,7 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 	self->gathered_lsn = event->transaction->end_lsn;
 	self->in_source = false;
 	if (self->careful && is_gathering(self))
-		return commit(self, self->gathered_lsn, false, error) < 0
+		return pen_postgres_commit(self, self->gathered_lsn, false, error) < 0
 				   ? error->status
 				   : pen_pipeline_drain(self->pipeline, error);
 	if (pen_parked_due(self))
@@ -547,7 +556,7 @@ finish_transaction(postgres_destination *self, const penstock_event *event, pen_
 		(self->batch_bytes < config->batch_bytes_max && self->batch_rows < config->batch_rows_max &&
 		 pen_clock_ms() - self->began_ms < config->batch_ms))
 		return PENSTOCK_OK;
-	return commit(self, self->gathered_lsn, false, error);
+	return pen_postgres_commit(self, self->gathered_lsn, false, error);
 }
 
 /* Everything before it is committed: a prepared transaction stands alone. */
@@ -561,7 +570,7 @@ begin_source(postgres_destination *self, const penstock_transaction *transaction
 	self->in_source = true;
 	if (transaction->gid == NULL)
 		return PENSTOCK_OK;
-	if (is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0)
+	if (is_gathering(self) && pen_postgres_commit(self, self->gathered_lsn, false, error) < 0)
 		return error->status;
 	return pen_prepared_begin(self, transaction, error);
 }
@@ -573,19 +582,19 @@ finish_prepared(postgres_destination *self, const penstock_transaction *transact
 	self->in_source = false;
 	if (pen_prepared_finish(self, error) < 0)
 		return error->status;
-	return commit(self, transaction->end_lsn, false, error);
+	return pen_postgres_commit(self, transaction->end_lsn, false, error);
 }
 
 static penstock_status
 end_prepared(postgres_destination *self, const penstock_event *event, pen_error *error)
 {
-	if (is_gathering(self) && commit(self, self->gathered_lsn, false, error) < 0)
+	if (is_gathering(self) && pen_postgres_commit(self, self->gathered_lsn, false, error) < 0)
 		return error->status;
 	self->commit_lsn = event->transaction->commit_lsn;
 	if (pen_prepared_end(self, event->transaction, event->kind == PENSTOCK_COMMIT_PREPARED, error) <
 		0)
 		return error->status;
-	return commit(self, event->transaction->end_lsn, false, error);
+	return pen_postgres_commit(self, event->transaction->end_lsn, false, error);
 }
 
 /* A row was rejected: what was gathered with it comes again, and then each transaction alone, so
@@ -605,6 +614,12 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 	postgres_destination *self = self_of(destination);
 	penstock_status status = PENSTOCK_OK;
 
+	if (self->ahead.claimed)
+	{
+		status = pen_postgres_apply_claimed(self, event, error);
+		report(self, position);
+		return status;
+	}
 	switch (event->kind)
 	{
 		case PENSTOCK_BEGIN:
@@ -615,7 +630,7 @@ postgres_apply(pen_destination *destination, const penstock_event *event, pen_po
 		case PENSTOCK_DELETE:
 		case PENSTOCK_TRUNCATE:
 			if (!self->prepared.open || !self->prepared.there)
-				status = pen_parked_filter(self, event, gather, error);
+				status = pen_parked_filter(self, event, pen_postgres_change, error);
 			break;
 		case PENSTOCK_COMMIT:
 			status = finish_transaction(self, event, error);
@@ -639,7 +654,7 @@ postgres_flush(pen_destination *destination, pen_position *position, pen_error *
 	penstock_status status = PENSTOCK_OK;
 
 	if (is_gathering(self))
-		status = commit(self, self->gathered_lsn, false, error);
+		status = pen_postgres_commit(self, self->gathered_lsn, false, error);
 	if (status >= 0 && self->pipeline != NULL)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
@@ -654,24 +669,22 @@ postgres_advance(pen_destination *destination, uint64_t lsn, pen_position *posit
 	penstock_status status = PENSTOCK_OK;
 
 	if (lsn > self->stored_lsn)
-		status = commit(self, lsn, true, error);
+		status = pen_postgres_commit(self, lsn, true, error);
 	if (status >= 0)
 		status = pen_pipeline_drain(self->pipeline, error);
 	report(self, position);
 	return status;
 }
 
-/* The queue is drained, in the middle of a transaction: is what is gathered worth sending? Else when
- * it will be, in *poll_ms. */
-static penstock_status
-send_while_idle(postgres_destination *self, int *poll_ms, pen_error *error)
+penstock_status
+pen_postgres_send_idle(postgres_destination *self, int *poll_ms, pen_error *error)
 {
 	int64_t left_ms = self->gathered_ms + self->base.config->batch_ms - pen_clock_ms();
 
 	if (self->batch.event_count == 0)
 		return PENSTOCK_OK;
 	if (self->batch.row_bytes >= IDLE_SEND_BYTES || left_ms <= 0)
-		return send_gathered(self, error);
+		return pen_postgres_send_gathered(self, error);
 	if (*poll_ms < 0 || left_ms < *poll_ms)
 		*poll_ms = (int) left_ms;
 	return PENSTOCK_OK;
@@ -681,7 +694,6 @@ static penstock_status
 postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms, pen_error *error)
 {
 	postgres_destination *self = self_of(destination);
-	pen_expectation wal = {.check = check_wal, .context = self};
 	penstock_status status;
 
 	if (!self->in_source && look_at_parked(self, error) < 0)
@@ -690,7 +702,7 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 		pen_clock_ms() - self->asked_ms >= SYNC_POLL_MS)
 	{
 		self->asked_ms = pen_clock_ms();
-		if (send_frame(self, WAL_STATEMENT, &wal, error) < 0 ||
+		if (pen_postgres_look_at_wal(self, 0, error) < 0 ||
 			pen_pipeline_sync(self->pipeline, error) < 0 ||
 			pen_pipeline_drain(self->pipeline, error) < 0)
 			return error->status;
@@ -698,7 +710,9 @@ postgres_sync(pen_destination *destination, pen_position *position, int *poll_ms
 	*poll_ms = self->commit_count > 0    ? SYNC_POLL_MS
 			   : pen_parked_active(self) ? PARKED_POLL_MS
 										 : -1;
-	status = send_while_idle(self, poll_ms, error);
+	status = pen_postgres_send_idle(self, poll_ms, error);
+	if (status >= 0)
+		status = pen_postgres_ahead_idle(self, poll_ms, error);
 	report(self, position);
 	return look_at(self, status);
 }
@@ -712,7 +726,7 @@ postgres_probe(pen_destination *destination, const pen_source_identity *source, 
 
 	if (self->missing == NULL)
 		return PENSTOCK_OK;
-	if (open_session(self, source, error) >= 0 && enter_pipeline(self, error) >= 0)
+	if (pen_postgres_open_session(self, source, error) >= 0 && enter_pipeline(self, error) >= 0)
 		target = pen_target_new(self->pipeline, self->conn, self->missing,
 								self->base.config->allow_triggers, 0, error);
 	if (target != NULL)
@@ -740,4 +754,7 @@ const pen_destination_kind pen_destination_postgres = {
 	.advance = postgres_advance,
 	.sync = postgres_sync,
 	.probe = postgres_probe,
+	.ahead = pen_postgres_ahead,
+	.claim = pen_postgres_claim,
+	.forgo = pen_postgres_forgo,
 };

@@ -26,6 +26,15 @@ typedef struct pending_commit
 	uint64_t wal_lsn;
 } pending_commit;
 
+/* A transaction in progress that is applied ahead of its commit: ahead.h. */
+typedef struct postgres_ahead
+{
+	struct postgres_destination *session; /* its own; NULL: nothing is applied */
+	uint32_t xid;                         /* whose, while there is a session */
+	bool claimed;                         /* it has committed, and stands on what was applied */
+	int64_t not_before_ms;                /* after a session could not be opened */
+} postgres_ahead;
+
 typedef struct postgres_destination
 {
 	pen_destination base;
@@ -80,6 +89,9 @@ typedef struct postgres_destination
 	bool careful;           /* in such a one */
 	bool upserting;         /* rows go over those that are there, or are missing */
 	bool origin_told;
+	bool has_origin;
+	postgres_ahead ahead;
+	bool is_ahead; /* the session of one, and not claimed: nothing is recorded of its tables */
 
 	uint64_t moved; /* rows that the UPDATE before a MOVE found */
 } postgres_destination;
@@ -90,6 +102,39 @@ typedef struct postgres_destination
  * database that is a destination under another name too, are refused. */
 extern PGconn *pen_postgres_connect(const pen_destination_config *config,
 									const pen_source_identity *source, pen_error *error);
+
+/* Open self->conn with the settings of all our sessions, and check what database it is. */
+extern penstock_status pen_postgres_open_session(postgres_destination *self,
+												 const pen_source_identity *source,
+												 pen_error *error);
+
+/* Prepare what stands around the changes of each transaction. */
+extern penstock_status pen_postgres_prepare_frame(PGconn *conn, pen_error *error);
+
+/* Gather a change, and send what is gathered where it is enough. */
+extern penstock_status pen_postgres_change(postgres_destination *self, const penstock_event *event,
+										   pen_error *error);
+
+/* Send what is gathered, so that work goes on. */
+extern penstock_status pen_postgres_send_gathered(postgres_destination *self, pen_error *error);
+
+/* The queue is drained, in the middle of a transaction: is what is gathered worth sending? Else when
+ * it will be, in *poll_ms. */
+extern penstock_status pen_postgres_send_idle(postgres_destination *self, int *poll_ms,
+											  pen_error *error);
+
+/*
+ * Send progress up to lsn and COMMIT; do not wait for that. But for all before it, where a row that
+ * is not there would be no error to the server, which would commit the others. durable: the server
+ * is to flush at once, this and all before it, instead of when its WAL writer comes by.
+ */
+extern penstock_status pen_postgres_commit(postgres_destination *self, uint64_t lsn, bool durable,
+										   pen_error *error);
+
+/* Ask how far the destination's WAL is written and flushed: lsn, which is committed there, is
+ * durable once what is written now is flushed; 0: only to look. */
+extern penstock_status pen_postgres_look_at_wal(postgres_destination *self, uint64_t lsn,
+												pen_error *error);
 
 /* Begin a destination transaction where none is open. */
 extern penstock_status pen_postgres_begin(postgres_destination *self, pen_error *error);
