@@ -1,0 +1,184 @@
+/* main.c -- penstock-sim: histories from seeds, or from files.
+ *
+ *     penstock-sim [--seed N] [--seeds N] [--steps N] [--faults] [--out FOLDER] FOLDER
+ *     penstock-sim --replay FILE FOLDER
+ *     penstock-sim --print [--seed N] [--steps N] [--faults]
+ *
+ * FOLDER has the clusters: source, sets and ordered. Exit code 0: all went well, 1: a failure, whose
+ * history is in --out, 2: it could not be tried. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "generator.h"
+#include "report.h"
+#include "run.h"
+#include "servers.h"
+
+typedef struct arguments
+{
+	uint64_t seed;
+	long seeds;
+	long steps;
+	bool faults;
+	bool print;
+	const char *replay;
+	const char *out;
+	const char *folder;
+} arguments;
+
+static double
+now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double) now.tv_sec + (double) now.tv_nsec / 1e9;
+}
+
+/* ---- one history ---- */
+
+static void
+report(const sim_history *history, const sim_outcome *outcome, double seconds)
+{
+	printf("%s, %zu lines: %ld transactions, %ld rows inserted, %ld comparisons, %.1f s\n",
+		   outcome->failure.is ? "FAILED" : "ok", history->count, outcome->transactions,
+		   outcome->rows, outcome->comparisons, seconds);
+	if (!outcome->failure.is)
+		return;
+	if (outcome->failed_step > 0)
+	{
+		printf("  at line %ld: ", outcome->failed_step);
+		sim_step_print(stdout, &history->steps[outcome->failed_step - 1]);
+		putchar('\n');
+	}
+	else
+		puts("  at the end");
+	printf("  %s\n", outcome->failure.text);
+}
+
+static bool
+try_history(const arguments *args, const sim_history *history)
+{
+	double began = now_s();
+	sim_outcome outcome;
+
+	sim_run(history, args->folder, &outcome);
+	report(history, &outcome, now_s() - began);
+	return !outcome.failure.is;
+}
+
+/* ---- the program ---- */
+
+static int
+replay(const arguments *args)
+{
+	sim_history history;
+	bool ok;
+
+	if (!sim_history_read(&history, args->replay))
+		return 2;
+	printf("%s: ", args->replay);
+	ok = try_history(args, &history);
+	sim_history_reset(&history);
+	return ok ? 0 : 1;
+}
+
+static int
+try_seeds(const arguments *args)
+{
+	long failed = 0;
+
+	for (long n = 0; n < args->seeds; n++)
+	{
+		uint64_t seed = args->seed + (uint64_t) n;
+		sim_history history;
+
+		sim_generate(&history, seed, args->steps, args->faults);
+		printf("seed %" PRIu64 ": ", seed);
+		fflush(stdout);
+		failed += !try_history(args, &history);
+		sim_history_reset(&history);
+	}
+	return failed > 0 ? 1 : 0;
+}
+
+static int
+print(const arguments *args)
+{
+	sim_history history;
+
+	sim_generate(&history, args->seed, args->steps, args->faults);
+	for (size_t i = 0; i < history.count; i++)
+	{
+		sim_step_print(stdout, &history.steps[i]);
+		putchar('\n');
+	}
+	sim_history_reset(&history);
+	return 0;
+}
+
+static bool
+parse(arguments *args, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
+		{"steps", required_argument, NULL, 'l'},  {"faults", no_argument, NULL, 'f'},
+		{"replay", required_argument, NULL, 'r'}, {"print", no_argument, NULL, 'p'},
+		{"out", required_argument, NULL, 'o'},    {0}};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
+	{
+		switch (c)
+		{
+			case 's':
+				args->seed = strtoull(optarg, NULL, 10);
+				break;
+			case 'n':
+				args->seeds = strtol(optarg, NULL, 10);
+				break;
+			case 'l':
+				args->steps = strtol(optarg, NULL, 10);
+				break;
+			case 'f':
+				args->faults = true;
+				break;
+			case 'r':
+				args->replay = optarg;
+				break;
+			case 'p':
+				args->print = true;
+				break;
+			case 'o':
+				args->out = optarg;
+				break;
+			default:
+				return false;
+		}
+	}
+	args->folder = optind < argc ? argv[optind] : NULL;
+	return args->print || args->folder != NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	arguments args = {.seed = 1, .seeds = 1, .steps = 100};
+
+	if (!parse(&args, argc, argv))
+	{
+		fputs("usage: penstock-sim [--seed N] [--seeds N] [--steps N] [--faults] [--out FOLDER] "
+			  "FOLDER\n       penstock-sim --replay FILE FOLDER\n       penstock-sim --print\n",
+			  stderr);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (args.print)
+		return print(&args);
+	sim_servers_in(args.folder);
+	return args.replay != NULL ? replay(&args) : try_seeds(&args);
+}
