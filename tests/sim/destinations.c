@@ -97,6 +97,7 @@ sim_databases_drop(const char *database)
 					"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots "
 					"WHERE database = '%s'",
 					database);
+		sim_execute(conn, "DROP DATABASE IF EXISTS %s_old WITH (FORCE)", database);
 		sim_execute(conn, "DROP DATABASE %s WITH (FORCE)", database);
 		sim_execute(conn, "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin");
 		PQfinish(conn);
@@ -121,9 +122,8 @@ add_trigger(PGconn *conn, const sim_schema *schema)
 	free(name);
 }
 
-/* The program has locks of its own, so that a deadlock is part of life. */
-static bool
-run_definition(PGconn *conn, const char *sql)
+bool
+sim_alter(PGconn *conn, const char *sql)
 {
 	for (int try = 0;; try++)
 	{
@@ -140,21 +140,16 @@ run_definition(PGconn *conn, const char *sql)
 }
 
 bool
-sim_destinations_define(const char *database, const char *sql, const sim_schema *schema,
-						sim_failure *failure)
+sim_destination_define(sim_server server, const char *database, const char *sql,
+					   const sim_schema *schema, sim_failure *failure)
 {
-	for (int i = SIM_DESTINATIONS_FROM; i < SIM_SERVERS; i++)
-	{
-		PGconn *conn = sim_connect((sim_server) i, database);
-		bool ok = run_definition(conn, sql);
+	PGconn *conn = sim_connect(server, database);
+	bool ok = sim_alter(conn, sql);
 
-		if (!ok)
-			sim_fail(failure, "%s: %s: %s", sim_server_names[i], sql, PQerrorMessage(conn));
-		else if (i == SIM_ORDERED && strncmp(sql, "CREATE TABLE", 12) == 0)
-			add_trigger(conn, schema);
-		PQfinish(conn);
-		if (!ok)
-			return false;
-	}
-	return true;
+	if (!ok)
+		sim_fail(failure, "%s: %s: %s", sim_server_names[server], sql, PQerrorMessage(conn));
+	else if (server == SIM_ORDERED && strncmp(sql, "CREATE TABLE", 12) == 0)
+		add_trigger(conn, schema);
+	PQfinish(conn);
+	return ok;
 }

@@ -11,9 +11,13 @@
 extern void sim_databases_create(const char *database, const sim_history *history);
 extern void sim_databases_drop(const char *database);
 
-/* Run a definition of a table at both destinations; in the one that is fed in order a table gets
- * a trigger. */
-extern bool sim_destinations_define(const char *database, const char *sql, const sim_schema *schema,
-									sim_failure *failure);
+/* Run a statement that locks tables. The program has locks of its own, so that a deadlock is part of
+ * life: it is tried again. False: another error. */
+extern bool sim_alter(PGconn *conn, const char *sql);
+
+/* Run a definition of a table at a destination; in the one that is fed in order a table gets a
+ * trigger. */
+extern bool sim_destination_define(sim_server server, const char *database, const char *sql,
+								   const sim_schema *schema, sim_failure *failure);
 
 #endif

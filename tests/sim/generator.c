@@ -336,6 +336,22 @@ happening(generator *g)
 		add(g, SIM_THAW, 0, 0, 0, 0, 0);
 }
 
+/* What is broken stays so for a while, or until it must be well again. */
+static void
+fault(generator *g)
+{
+	add(g, SIM_FAULT, number(g, 0, SIM_FAULTS_MENDED - 1), number(g, 0, 2), number(g, 0, 99), 0, 0);
+}
+
+/* After which the program may refuse to go on. */
+static void
+last_fault(generator *g)
+{
+	add(g, SIM_FAULT, number(g, SIM_FAULTS_MENDED, SIM_FAULTS - 1), number(g, 0, 2), 0, 0, 0);
+	happening(g);
+	happening(g);
+}
+
 void
 sim_generate(sim_history *history, uint64_t seed, long steps, bool faults)
 {
@@ -355,9 +371,10 @@ sim_generate(sim_history *history, uint64_t seed, long steps, bool faults)
 	{
 		if (n == before)
 			add(&g, SIM_START, 0, 0, 0, 0, 0);
-		if (faults && chance(&g, 6))
-			add(&g, SIM_FAULT, number(&g, 0, SIM_FAULTS - 1), number(&g, 0, 2), number(&g, 0, 99),
-				0, 0);
+		if (faults && n >= before && chance(&g, 6))
+			fault(&g);
 		happening(&g);
 	}
+	if (faults && chance(&g, 30))
+		last_fault(&g);
 }

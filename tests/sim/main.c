@@ -1,11 +1,11 @@
 /* main.c -- penstock-sim: histories from seeds, or from files.
  *
- *     penstock-sim [--seed N] [--seeds N] [--steps N] [--faults] [--out FOLDER] FOLDER
- *     penstock-sim --replay FILE FOLDER
+ *     penstock-sim [--seed N] [--seeds N] [--steps N] [--faults] [--shrink SECONDS] FOLDER
+ *     penstock-sim --replay FILE [--replay FILE ...] FOLDER
  *     penstock-sim --print [--seed N] [--steps N] [--faults]
  *
- * FOLDER has the clusters: source, sets and ordered. Exit code 0: all went well, 1: a failure, whose
- * history is in --out, 2: it could not be tried. */
+ * FOLDER has the clusters: source, sets and ordered. A history that fails is shrunk, and written to
+ * FOLDER/failed-SEED.sim. Exit code 0: all went well, 1: a failure, 2: it could not be tried. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,12 @@
 #include "generator.h"
 #include "report.h"
 #include "run.h"
+#include "shrink.h"
 #include "servers.h"
+
+#define REPLAYS_MAX 200
+#define SHRINK_S    120
+#define SHOWN_MAX   60 /* lines */
 
 typedef struct arguments
 {
@@ -25,8 +30,9 @@ typedef struct arguments
 	long steps;
 	bool faults;
 	bool print;
-	const char *replay;
-	const char *out;
+	long shrink_s;
+	const char *replays[REPLAYS_MAX];
+	int replay_count;
 	const char *folder;
 } arguments;
 
@@ -61,14 +67,36 @@ report(const sim_history *history, const sim_outcome *outcome, double seconds)
 }
 
 static bool
-try_history(const arguments *args, const sim_history *history)
+try_history(const arguments *args, const sim_history *history, sim_outcome *outcome)
 {
 	double began = now_s();
-	sim_outcome outcome;
 
-	sim_run(history, args->folder, &outcome);
-	report(history, &outcome, now_s() - began);
-	return !outcome.failure.is;
+	sim_run(history, args->folder, outcome);
+	report(history, outcome, now_s() - began);
+	return !outcome->failure.is;
+}
+
+/* A small history that fails, too, in a file and on stdout. */
+static void
+keep(const arguments *args, sim_history *history, sim_outcome *outcome)
+{
+	char path[600];
+	char remark[5000];
+
+	if (args->shrink_s > 0)
+		sim_shrink(history, args->folder, args->shrink_s, outcome);
+	snprintf(path, sizeof(path), "%.500s/failed-%" PRIu64 ".sim", args->folder, history->seed);
+	snprintf(remark, sizeof(remark), "seed %" PRIu64 ", %ld steps, %s faults\n%s", history->seed,
+			 args->steps, args->faults ? "with" : "without", outcome->failure.text);
+	if (!sim_history_write(history, path, remark))
+		return;
+	printf("  shrunk to %zu lines, %s:\n  %s\n", history->count, path, outcome->failure.text);
+	for (size_t i = 0; i < history->count && i < SHOWN_MAX; i++)
+	{
+		fputs("    ", stdout);
+		sim_step_print(stdout, &history->steps[i]);
+		putchar('\n');
+	}
 }
 
 /* ---- the program ---- */
@@ -76,34 +104,45 @@ try_history(const arguments *args, const sim_history *history)
 static int
 replay(const arguments *args)
 {
-	sim_history history;
-	bool ok;
+	int failed = 0;
 
-	if (!sim_history_read(&history, args->replay))
-		return 2;
-	printf("%s: ", args->replay);
-	ok = try_history(args, &history);
-	sim_history_reset(&history);
-	return ok ? 0 : 1;
+	for (int i = 0; i < args->replay_count; i++)
+	{
+		sim_history history;
+		sim_outcome outcome;
+
+		if (!sim_history_read(&history, args->replays[i]))
+			return 2;
+		printf("%s: ", args->replays[i]);
+		fflush(stdout);
+		failed += !try_history(args, &history, &outcome);
+		sim_history_reset(&history);
+	}
+	return failed;
 }
 
 static int
 try_seeds(const arguments *args)
 {
-	long failed = 0;
+	int failed = 0;
 
 	for (long n = 0; n < args->seeds; n++)
 	{
 		uint64_t seed = args->seed + (uint64_t) n;
 		sim_history history;
+		sim_outcome outcome;
 
 		sim_generate(&history, seed, args->steps, args->faults);
 		printf("seed %" PRIu64 ": ", seed);
 		fflush(stdout);
-		failed += !try_history(args, &history);
+		if (!try_history(args, &history, &outcome))
+		{
+			failed++;
+			keep(args, &history, &outcome);
+		}
 		sim_history_reset(&history);
 	}
-	return failed > 0 ? 1 : 0;
+	return failed;
 }
 
 static int
@@ -128,7 +167,7 @@ parse(arguments *args, int argc, char **argv)
 		{"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'n'},
 		{"steps", required_argument, NULL, 'l'},  {"faults", no_argument, NULL, 'f'},
 		{"replay", required_argument, NULL, 'r'}, {"print", no_argument, NULL, 'p'},
-		{"out", required_argument, NULL, 'o'},    {0}};
+		{"shrink", required_argument, NULL, 'k'}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
@@ -148,13 +187,15 @@ parse(arguments *args, int argc, char **argv)
 				args->faults = true;
 				break;
 			case 'r':
-				args->replay = optarg;
+				if (args->replay_count == REPLAYS_MAX)
+					return false;
+				args->replays[args->replay_count++] = optarg;
 				break;
 			case 'p':
 				args->print = true;
 				break;
-			case 'o':
-				args->out = optarg;
+			case 'k':
+				args->shrink_s = strtol(optarg, NULL, 10);
 				break;
 			default:
 				return false;
@@ -167,18 +208,23 @@ parse(arguments *args, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	arguments args = {.seed = 1, .seeds = 1, .steps = 100};
+	int failed;
+	arguments args = {.seed = 1, .seeds = 1, .steps = 100, .shrink_s = SHRINK_S};
 
 	if (!parse(&args, argc, argv))
 	{
-		fputs("usage: penstock-sim [--seed N] [--seeds N] [--steps N] [--faults] [--out FOLDER] "
-			  "FOLDER\n       penstock-sim --replay FILE FOLDER\n       penstock-sim --print\n",
-			  stderr);
+		fputs(
+			"usage: penstock-sim [--seed N] [--seeds N] [--steps N] [--faults] [--shrink SECONDS] "
+			"FOLDER\n       penstock-sim --replay FILE FOLDER\n       penstock-sim --print\n",
+			stderr);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (args.print)
 		return print(&args);
 	sim_servers_in(args.folder);
-	return args.replay != NULL ? replay(&args) : try_seeds(&args);
+	failed = args.replay_count > 0 ? replay(&args) : try_seeds(&args);
+	if (failed == 0)
+		printf("sim: all passed: %s\n", args.replay_count > 0 ? "histories" : "seeds");
+	return failed == 0 ? 0 : 1;
 }

@@ -19,7 +19,7 @@ sim_model_init(sim_model *model)
 
 	memset(model, 0, sizeof(*model));
 	memset(&empty, 0, sizeof(empty));
-	sim_model_commit(model, &empty, 0, 0, 0);
+	sim_model_commit(model, &empty, 0, 0, 0, false);
 }
 
 void
@@ -34,7 +34,7 @@ sim_model_reset(sim_model *model)
 
 void
 sim_model_commit(sim_model *model, const sim_state *state, uint64_t before, uint64_t after,
-				 long step)
+				 long step, bool was_prepared)
 {
 	size_t size = (model->commit_count + 1) * sizeof(*model->commits);
 	sim_commit *commits = realloc(model->commits, size);
@@ -47,6 +47,7 @@ sim_model_commit(sim_model *model, const sim_state *state, uint64_t before, uint
 	commit->before = before;
 	commit->after = after;
 	commit->step = step;
+	commit->was_prepared = was_prepared;
 	sim_state_copy(&commit->state, state);
 }
 
@@ -63,8 +64,8 @@ sim_model_at(const sim_model *model, uint64_t lsn, size_t *first, size_t *last)
 
 	while (n > 0 && model->commits[n].before >= lsn)
 		n--;
-	*last = n;
 	*first = n > 0 && model->commits[n].after > lsn ? n - 1 : n;
+	*last = n + 1 < model->commit_count && model->commits[n + 1].was_prepared ? n + 1 : n;
 }
 
 /* ---- states ---- */

@@ -75,6 +75,7 @@ typedef struct sim_commit
 	uint64_t before;
 	uint64_t after;
 	long step;
+	bool was_prepared;
 	sim_state state;
 } sim_commit;
 
@@ -88,12 +89,13 @@ typedef struct sim_model
 extern void sim_model_init(sim_model *model);
 extern void sim_model_reset(sim_model *model);
 extern void sim_model_commit(sim_model *model, const sim_state *state, uint64_t before,
-							 uint64_t after, long step);
+							 uint64_t after, long step, bool was_prepared);
 extern const sim_commit *sim_model_last(const sim_model *model);
 
 /*
  * The state of a database whose progress is lsn: that of *first or any commit up to *last. They
- * differ only where lsn lies in a commit's bracket.
+ * differ only where lsn lies in a commit's bracket, and where the next commit was prepared before:
+ * COMMIT PREPARED stands in no transaction, so that progress is recorded after it.
  */
 extern void sim_model_at(const sim_model *model, uint64_t lsn, size_t *first, size_t *last);
 

@@ -16,7 +16,8 @@ typedef struct sim_process
 	char state_dir[600];
 	pid_t pid; /* 0: it does not run */
 	bool frozen;
-	int exit_code; /* of the last one that ended; -1: by a signal */
+	long watched_from; /* in the log: since something happened */
+	int exit_code;     /* of the last one that ended; -1: by a signal */
 } sim_process;
 
 /* Start the program by the history's options. It appends to its log. */

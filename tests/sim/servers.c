@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #define CONNECT_TRIES 300
 #define CONNECT_MS    50
+#define START_TRIES   100
 
 const char *const sim_server_names[SIM_SERVERS] = {"source", "sets", "ordered"};
 
@@ -121,15 +123,14 @@ sim_lsn_parse(const char *text)
 
 /* ---- stopping and starting ---- */
 
-static void
+static bool
 pg_ctl(sim_server server, const char *arguments)
 {
 	char command[1200];
 
-	snprintf(command, sizeof(command), "pg_ctl -D '%s' -l '%s.log' -w -s %s", folders[server],
-			 folders[server], arguments);
-	if (system(command) != 0)
-		sim_die("%s failed: see %s.log", command, folders[server]);
+	snprintf(command, sizeof(command), "pg_ctl -D '%s' -l '%s.log' -w -s %s >'%s.ctl' 2>&1",
+			 folders[server], folders[server], arguments, folders[server]);
+	return system(command) == 0;
 }
 
 /* The processes of a cluster end with their postmaster when it is killed, but not at once: and
@@ -144,7 +145,6 @@ kill_server(sim_server server)
 			 "kill -9 $pid $pids",
 			 folders[server]);
 	(void) !system(command); /* a child may have ended by itself */
-	usleep(100000);
 }
 
 void
@@ -152,12 +152,19 @@ sim_server_stop(sim_server server, sim_stop how)
 {
 	if (how == SIM_STOP_KILL)
 		kill_server(server);
-	else
-		pg_ctl(server, how == SIM_STOP_FAST ? "stop -m fast" : "stop -m immediate");
+	else if (!pg_ctl(server, how == SIM_STOP_FAST ? "stop -m fast" : "stop -m immediate"))
+		sim_die("could not stop: see %s.ctl", folders[server]);
 }
 
+/* After a kill the shared memory is in use until the last process has noticed. */
 void
 sim_server_start(sim_server server)
 {
-	pg_ctl(server, "start");
+	for (int try = 0; try < START_TRIES; try++)
+	{
+		if (pg_ctl(server, "start"))
+			return;
+		usleep(CONNECT_MS * 1000);
+	}
+	sim_die("could not start: see %s.log", folders[server]);
 }

@@ -143,7 +143,7 @@ publish(sim_source *source, int owner, sim_state *state, uint64_t before, uint64
 		if (source->owner[i] == owner)
 			share(&next, i, state);
 	}
-	sim_model_commit(source->model, &next, before, after, source->step);
+	sim_model_commit(source->model, &next, before, after, source->step, owner < 0);
 	sim_state_reset(&next);
 	source->transactions++;
 }
