@@ -61,8 +61,10 @@ take_down(sim_world *world, sim_server server, int64_t how)
 	if (world->down[server])
 		return;
 	sim_world_forget(world, server);
-	sim_server_stop(server, (sim_stop) (how % 3));
 	world->down[server] = true;
+	if (!sim_server_stop(server, (sim_stop) (how % 3)))
+		sim_fail(world->failure, "%s cannot be stopped: somebody keeps it waiting",
+				 sim_server_names[server]);
 }
 
 static void
@@ -151,9 +153,19 @@ some_table(sim_world *world, sim_server server, int64_t which)
 }
 
 static void
+unlock_table(sim_world *world, sim_server server)
+{
+	PQfinish(world->lockers[server]);
+	world->lockers[server] = NULL;
+}
+
+/* Unless it is not to be had, as when the program has prepared a transaction. */
+static void
 lock_table(sim_world *world, sim_server server, int64_t which)
 {
 	char *table;
+	char sql[200];
+	PGresult *result;
 
 	if (is_away(world, server) || world->lockers[server] != NULL)
 		return;
@@ -162,16 +174,13 @@ lock_table(sim_world *world, sim_server server, int64_t which)
 		return;
 	world->lockers[server] = sim_connect(server, world->database);
 	sim_execute(world->lockers[server],
-				"SET default_transaction_read_only = off; BEGIN; LOCK TABLE %s IN SHARE MODE",
-				table);
+				"SET default_transaction_read_only = off; SET lock_timeout = '500ms'; BEGIN");
+	snprintf(sql, sizeof(sql), "LOCK TABLE %s IN SHARE MODE", table);
+	result = PQexec(world->lockers[server], sql);
+	if (PQresultStatus(result) != PGRES_COMMAND_OK)
+		unlock_table(world, server);
+	PQclear(result);
 	free(table);
-}
-
-static void
-unlock_table(sim_world *world, sim_server server)
-{
-	PQfinish(world->lockers[server]);
-	world->lockers[server] = NULL;
 }
 
 /* Every table, so that the next row is rejected. */
@@ -225,7 +234,9 @@ back_up(sim_world *world, sim_server server)
 	sim_process *process = sim_world_feeder(world, server);
 	char backup[40];
 
-	if (is_away(world, server) || world->read_only[server])
+	/* What is prepared belongs to no copy. */
+	if (is_away(world, server) || world->read_only[server] ||
+		sim_history_option(world->history, SIM_TWO_PHASE) != 0)
 		return;
 	snprintf(backup, sizeof(backup), "%.30s_old", world->database);
 	sim_process_end(process, SIGKILL);
@@ -336,7 +347,9 @@ break_destination(sim_world *world, const sim_step *step)
 				set_closed(world, server, true);
 			break;
 		case SIM_FAULT_REJECT:
-			if (!is_away(world, server))
+			unlock_table(world, server);
+			/* What is prepared there holds locks, and constraints need more of them. */
+			if (!is_away(world, server) && sim_history_option(world->history, SIM_TWO_PHASE) == 0)
 				reject_rows(world, server, true);
 			break;
 		case SIM_FAULT_BACKUP:
@@ -365,6 +378,8 @@ sim_break(sim_world *world, const sim_step *step)
 			start_again(world, process, SIGTERM);
 			break;
 		case SIM_FAULT_SOURCE_DOWN:
+			/* A server that is stopped waits for who follows to have everything. */
+			sim_mend(world);
 			take_down(world, SIM_SOURCE, step->args[2]);
 			usleep(APART_MS * 1000);
 			bring_up(world, SIM_SOURCE);

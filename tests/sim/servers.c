@@ -15,6 +15,7 @@
 #define CONNECT_TRIES 300
 #define CONNECT_MS    50
 #define START_TRIES   100
+#define FAST_STOP_S   "20"
 
 const char *const sim_server_names[SIM_SERVERS] = {"source", "sets", "ordered"};
 
@@ -142,18 +143,21 @@ kill_server(sim_server server)
 
 	snprintf(command, sizeof(command),
 			 "pid=$(head -n 1 '%s/postmaster.pid') && pids=$(ps -o pid= --ppid $pid) && "
-			 "kill -9 $pid $pids",
+			 "kill -9 $pid $pids 2>/dev/null",
 			 folders[server]);
 	(void) !system(command); /* a child may have ended by itself */
 }
 
-void
+bool
 sim_server_stop(sim_server server, sim_stop how)
 {
+	if (how == SIM_STOP_FAST && pg_ctl(server, "stop -m fast -t " FAST_STOP_S))
+		return true;
 	if (how == SIM_STOP_KILL)
 		kill_server(server);
-	else if (!pg_ctl(server, how == SIM_STOP_FAST ? "stop -m fast" : "stop -m immediate"))
+	else if (!pg_ctl(server, "stop -m immediate"))
 		sim_die("could not stop: see %s.ctl", folders[server]);
+	return how != SIM_STOP_FAST;
 }
 
 /* After a kill the shared memory is in use until the last process has noticed. */

@@ -4,6 +4,7 @@
 #define SIM_SERVERS_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum sim_server
@@ -47,7 +48,8 @@ typedef enum sim_stop
 	SIM_STOP_KILL /* every process at once, as when the machine loses power but for its disk */
 } sim_stop;
 
-extern void sim_server_stop(sim_server server, sim_stop how);
+/* False when a fast stop takes too long: then it was stopped at once. */
+extern bool sim_server_stop(sim_server server, sim_stop how);
 extern void sim_server_start(sim_server server);
 
 #endif
