@@ -32,7 +32,7 @@ typedef struct arguments
 	bool print;
 	long shrink_s;
 	const char *replays[REPLAYS_MAX];
-	int replay_count;
+	long replay_count;
 	const char *folder;
 } arguments;
 
@@ -90,7 +90,8 @@ keep(const arguments *args, sim_history *history, sim_outcome *outcome)
 			 args->steps, args->faults ? "with" : "without", outcome->failure.text);
 	if (!sim_history_write(history, path, remark))
 		return;
-	printf("  shrunk to %zu lines, %s:\n  %s\n", history->count, path, outcome->failure.text);
+	printf("  failed-%" PRIu64 ".sim, shrunk to %zu lines:\n  %s\n", history->seed, history->count,
+		   outcome->failure.text);
 	for (size_t i = 0; i < history->count && i < SHOWN_MAX; i++)
 	{
 		fputs("    ", stdout);
@@ -106,13 +107,13 @@ replay(const arguments *args)
 {
 	int failed = 0;
 
-	for (int i = 0; i < args->replay_count; i++)
+	for (long i = 0; i < args->replay_count; i++)
 	{
 		sim_history history;
 		sim_outcome outcome;
 
 		if (!sim_history_read(&history, args->replays[i]))
-			return 2;
+			exit(2);
 		printf("%s: ", args->replays[i]);
 		fflush(stdout);
 		failed += !try_history(args, &history, &outcome);
@@ -224,7 +225,7 @@ main(int argc, char **argv)
 		return print(&args);
 	sim_servers_in(args.folder);
 	failed = args.replay_count > 0 ? replay(&args) : try_seeds(&args);
-	if (failed == 0)
-		printf("sim: all passed: %s\n", args.replay_count > 0 ? "histories" : "seeds");
+	printf("sim: %ld histories, %d failed\n",
+		   args.replay_count > 0 ? args.replay_count : args.seeds, failed);
 	return failed == 0 ? 0 : 1;
 }

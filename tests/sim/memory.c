@@ -109,6 +109,18 @@ sim_memory_free(sim_memory *memory)
 	free(memory);
 }
 
+void
+sim_memory_pause(sim_memory *memory)
+{
+	stop(memory);
+}
+
+void
+sim_memory_resume(sim_memory *memory)
+{
+	start(memory);
+}
+
 bool
 sim_memory_compare(sim_memory *memory, const sim_model *model, sim_failure *failure)
 {

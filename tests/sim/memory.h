@@ -13,6 +13,10 @@ extern sim_memory *sim_memory_new(const char *database, const sim_history *histo
 								  const char *log);
 extern void sim_memory_free(sim_memory *memory);
 
+/* Let go of the source, and begin anew. In between nothing else may be asked. */
+extern void sim_memory_pause(sim_memory *memory);
+extern void sim_memory_resume(sim_memory *memory);
+
 /* Compare what is there now, if anything is yet. */
 extern bool sim_memory_compare(sim_memory *memory, const sim_model *model, sim_failure *failure);
 

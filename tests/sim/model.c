@@ -101,16 +101,11 @@ sim_state_put(sim_state *state, int table, sim_version *version)
 static sim_column *
 add_column(sim_schema *schema, sim_role role, int type, const char *name)
 {
-	sim_column *column = &schema->columns[schema->column_count];
+	sim_column *column = &schema->columns[schema->column_count++];
 
 	column->role = role;
 	column->type = type;
-	if (name != NULL)
-		snprintf(column->name, sizeof(column->name), "%s", name);
-	else /* some that must be quoted */
-		snprintf(column->name, sizeof(column->name),
-				 schema->column_count % 5 == 4 ? "Co\"l %d" : "c%d", schema->column_count);
-	schema->column_count++;
+	snprintf(column->name, sizeof(column->name), "%s", name);
 	return column;
 }
 
@@ -149,11 +144,16 @@ const sim_schema *
 sim_schema_add(sim_model *model, const sim_schema *schema, int type, const char *initial)
 {
 	sim_schema *copy;
+	char name[24];
+	int serial;
 
 	if (schema->column_count == SIM_COLUMNS_MAX)
 		return NULL;
 	copy = copy_schema(model, schema);
-	add_column(copy, SIM_ROLE_VALUE, type, NULL)->initial = initial;
+	/* Some that must be quoted. */
+	serial = ++model->column_serial;
+	snprintf(name, sizeof(name), serial % 5 == 4 ? "Co\"l %d" : "c%d", serial);
+	add_column(copy, SIM_ROLE_VALUE, type, name)->initial = initial;
 	return copy;
 }
 

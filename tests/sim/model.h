@@ -84,6 +84,7 @@ typedef struct sim_model
 	sim_arena arena;
 	sim_commit *commits; /* the first is the empty database */
 	size_t commit_count;
+	int column_serial; /* of the last column that was added: a name is never used again */
 } sim_model;
 
 extern void sim_model_init(sim_model *model);
