@@ -216,6 +216,19 @@ large(generator *g, int session, int table)
 	}
 }
 
+/* Enough to be streamed before it is taken back. */
+static void
+taken_back(generator *g, int session, int table)
+{
+	int64_t first = number(g, 1, LARGE_ID);
+
+	add(g, SIM_SAVEPOINT, session, 0, 0, 0, 0);
+	for (long n = number(g, 1, 3); n > 0; n--)
+		add(g, chance(g, 60) ? SIM_COPY : SIM_UPDATE, session, table, first,
+			first + number(g, IDS, 2 * MEDIUM_MAX), seed_of_values(g));
+	add(g, SIM_ROLLBACK_TO, session, 0, 0, 0, 0);
+}
+
 static void
 definition(generator *g, int session, int table)
 {
@@ -279,6 +292,8 @@ some_changes(generator *g, int session)
 		if (chance(g, 40))
 			table = any_table(g);
 		change(g, session, table);
+		if (chance(g, 3))
+			taken_back(g, session, table);
 		if (chance(g, 10))
 			add(g, SIM_SAVEPOINT, session, 0, 0, 0, 0);
 		if (chance(g, 6))
