@@ -6,6 +6,7 @@ use Penstock;
 use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes ();
 
 my $dir = $PostgreSQL::Test::Utils::tmp_check;
 my $source = source_node('source');
@@ -77,6 +78,21 @@ sub load_and_alter
 	is($code, 0, 'beside: until current') or diag($err);
 	same_dump($source, 'postgres', "$dir/beside.json", 't', 'beside: memory is equal');
 	same_rows($source, 'postgres', $target, 'postgres', 't', 'beside: the database is equal');
+}
+
+# The load waits for every transaction that is open; a stop does not.
+{
+	my ($in, $out) = ("BEGIN; SELECT txid_current(); SELECT 'open';\n", '');
+	my $psql = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-d', $source->connstr('postgres') ], '<', \$in, '>', \$out);
+	$psql->pump until $out =~ /open/;
+	my $penstock = start_penstock('run', '--source', uri($source), '--slot', 'beside', '--to', 'memory:');
+	ok($source->poll_query_until('postgres',
+			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND wait_event_type = 'Lock'}),
+		'loading waits for a transaction');
+	my $began = Time::HiRes::time();
+	is($penstock->finish('TERM'), 0, 'stopped while it loads: in order') or diag($penstock->stderr);
+	cmp_ok(Time::HiRes::time() - $began, '<', 5, 'stopped while it loads: at once');
+	$psql->kill_kill;
 }
 
 done_testing();
