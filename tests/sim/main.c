@@ -51,8 +51,10 @@ static void
 report(const sim_history *history, const sim_outcome *outcome, double seconds)
 {
 	printf("%s, %zu lines: %ld transactions, %ld rows inserted, %ld comparisons, %.1f s\n",
-		   outcome->failure.is ? "FAILED" : "ok", history->count, outcome->transactions,
-		   outcome->rows, outcome->comparisons, seconds);
+		   outcome->failure.is ? "FAILED"
+		   : outcome->refused  ? "ok, refused"
+							   : "ok",
+		   history->count, outcome->transactions, outcome->rows, outcome->comparisons, seconds);
 	if (!outcome->failure.is)
 		return;
 	if (outcome->failed_step > 0)

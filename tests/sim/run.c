@@ -210,5 +210,7 @@ sim_run(const sim_history *history, const char *scratch, sim_outcome *outcome)
 		(void) finish(&r);
 	outcome->transactions = r.world.source.transactions;
 	outcome->rows = r.world.source.rows;
+	outcome->refused =
+		sim_world_has_refused(&r.world, SIM_SETS) || sim_world_has_refused(&r.world, SIM_ORDERED);
 	sim_world_reset(&r.world);
 }

@@ -13,6 +13,7 @@ typedef struct sim_outcome
 	long transactions;
 	long rows;
 	long comparisons;
+	bool refused; /* a destination, as it may be after what has happened */
 } sim_outcome;
 
 /* scratch: a folder for logs and state. quiet: nothing is printed. */
