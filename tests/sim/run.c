@@ -23,6 +23,7 @@
 #include "world.h"
 
 #define SETTLE_MS 60000
+#define HANG_S    600
 #define POLL_MS   5
 
 typedef struct run
@@ -205,6 +206,8 @@ sim_run(const sim_history *history, const char *scratch, sim_outcome *outcome)
 
 	memset(outcome, 0, sizeof(*outcome));
 	r.outcome = outcome;
+	/* Whoever hangs is ended, and with it the program, by SIGALRM. */
+	alarm(HANG_S);
 	sim_world_init(&r.world, history, scratch, ++number, &outcome->failure);
 	if (do_steps(&r))
 		(void) finish(&r);
@@ -213,4 +216,5 @@ sim_run(const sim_history *history, const char *scratch, sim_outcome *outcome)
 	outcome->refused =
 		sim_world_has_refused(&r.world, SIM_SETS) || sim_world_has_refused(&r.world, SIM_ORDERED);
 	sim_world_reset(&r.world);
+	alarm(0);
 }
