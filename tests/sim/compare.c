@@ -1,5 +1,6 @@
 /* compare.c -- all tables of a state, row by row and text by text.
- * Where progress lies in the bracket of a commit, all tables must be as before it or all as after. */
+ * Where progress lies in the bracket of a commit, all tables must be as before it, or all as
+ * after. */
 #include "compare.h"
 
 #include <inttypes.h>

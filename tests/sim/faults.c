@@ -77,9 +77,9 @@ bring_up(sim_world *world, sim_server server)
 }
 
 /*
- * A server that is stopped in order waits until who follows has everything. Destinations are mended
- * for it; tables in memory, which take nothing while they are loaded again, are begun anew after it:
- * to stop them nothing may be open, as a slot that they create waits for it.
+ * A server that is stopped in order waits until who follows has everything. Destinations are
+ * mended for it; tables in memory, which take nothing while they are loaded again, are begun anew
+ * after it: to stop them nothing may be open, as a slot that they create waits for it.
  */
 static void
 restart_source(sim_world *world, sim_stop how)

@@ -1,6 +1,6 @@
 /* model.h -- what the tables must hold: the rows as text, after each commit.
  * Nothing here is ever changed once it is made: a change makes a new version of a table, which
- * shares rows with the old one. So savepoints, rollbacks and the state at any commit are pointers. */
+ * shares rows with the old one. So savepoints, rollbacks and the state at a commit are pointers. */
 #ifndef SIM_MODEL_H
 #define SIM_MODEL_H
 
