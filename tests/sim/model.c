@@ -363,7 +363,7 @@ sim_version_find(const sim_version *version, int64_t first, int64_t last, size_t
 	return from;
 }
 
-/* version without the rows from..from+count, and with others, which are in order, in their place. */
+/* version without the rows from..from+count, and with others, which are in order, there. */
 static sim_version *
 replace(const sim_version *version, size_t from, size_t count, const sim_row **others,
 		size_t other_count)
