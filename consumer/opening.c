@@ -391,8 +391,10 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 static penstock_status
 create_slot(penstock *p)
 {
-	const pen_stream_slot slot = {
-		.name = p->slot, .temporary = p->temporary, .two_phase = p->settings.two_phase != 0};
+	const pen_stream_slot slot = {.name = p->slot,
+								  .temporary = p->temporary,
+								  .two_phase = p->settings.two_phase != 0,
+								  .stop = &p->stop_requested};
 
 	return pen_stream_create_slot(p->stream, &slot, NULL, &p->error);
 }
@@ -649,10 +651,9 @@ pen_receiver_open(penstock *p)
 		return status;
 	if (p->stream == NULL && (connect_source(p) < 0 || check_identity(p) < 0))
 		return p->error.status;
-	if (open_destinations(p, false) < 0 || find_target(p) < 0 ||
-		pen_receiver_provide_slot(p, any_stored(p)) < 0)
+	if (open_destinations(p, false) < 0 || find_target(p) < 0)
 		return p->error.status;
-	if (open_destinations(p, true) < 0)
+	if (pen_receiver_provide_slot(p, any_stored(p)) < 0 || open_destinations(p, true) < 0)
 		return p->stop_requested ? PENSTOCK_DONE : p->error.status;
 	if (begin_first_stream(p) < 0)
 		return p->error.status;

@@ -80,18 +80,23 @@ sub load_and_alter
 	same_rows($source, 'postgres', $target, 'postgres', 't', 'beside: the database is equal');
 }
 
-# The load waits for every transaction that is open; a stop does not.
+# Slots, that of the load too, wait for every transaction that is open; a stop does not.
 {
 	my ($in, $out) = ("BEGIN; SELECT txid_current(); SELECT 'open';\n", '');
 	my $psql = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-d', $source->connstr('postgres') ], '<', \$in, '>', \$out);
 	$psql->pump until $out =~ /open/;
-	my $penstock = start_penstock('run', '--source', uri($source), '--slot', 'beside', '--to', 'memory:');
-	ok($source->poll_query_until('postgres',
-			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND wait_event_type = 'Lock'}),
-		'loading waits for a transaction');
-	my $began = Time::HiRes::time();
-	is($penstock->finish('TERM'), 0, 'stopped while it loads: in order') or diag($penstock->stderr);
-	cmp_ok(Time::HiRes::time() - $began, '<', 5, 'stopped while it loads: at once');
+	my %waiting = (loading => [ '--slot', 'beside' ], 'a slot of its own' => [], 'a new slot' => [ '--slot', 'new', '--create-slot' ]);
+	for my $name (sort keys %waiting)
+	{
+		my $penstock = start_penstock('run', '--source', uri($source), '--to', 'memory:', @{ $waiting{$name} });
+		ok($source->poll_query_until('postgres',
+				q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND wait_event_type = 'Lock'}),
+			"$name: waits for a transaction");
+		my $began = Time::HiRes::time();
+		is($penstock->finish('TERM'), 0, "$name: stops in order") or diag($penstock->stderr);
+		cmp_ok(Time::HiRes::time() - $began, '<', 5, "$name: stops at once");
+	}
+	is($source->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'beside'}), 0, 'no slot is left');
 	$psql->kill_kill;
 }
 
