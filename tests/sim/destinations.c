@@ -66,8 +66,9 @@ sim_databases_create(const char *database, const sim_history *history)
 	}
 }
 
-void
-sim_database_end_prepared(sim_server server, const char *database)
+/* What is prepared and nobody will end. */
+static void
+end_prepared(sim_server server, const char *database)
 {
 	PGconn *conn = sim_connect(server, database);
 	PGresult *result =
@@ -86,7 +87,7 @@ sim_databases_drop(const char *database)
 	{
 		PGconn *conn;
 
-		sim_database_end_prepared((sim_server) i, database);
+		end_prepared((sim_server) i, database);
 		conn = sim_connect((sim_server) i, "postgres");
 		sim_execute(conn,
 					"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "

@@ -11,9 +11,6 @@
 extern void sim_databases_create(const char *database, const sim_history *history);
 extern void sim_databases_drop(const char *database);
 
-/* Roll back what is prepared and nobody will end. */
-extern void sim_database_end_prepared(sim_server server, const char *database);
-
 /* Run a statement that locks tables. The program has locks of its own, so that a deadlock is part
  * of life: it is tried again. False: another error. */
 extern bool sim_alter(PGconn *conn, const char *sql);

@@ -79,18 +79,14 @@ bring_up(sim_world *world, sim_server server)
 /*
  * A server that is stopped in order waits until who follows has everything. Destinations are
  * mended for it; tables in memory, which take nothing while they are loaded again, are begun anew
- * after it: to stop them nothing may be open, as a slot that they create waits for it.
+ * after it.
  */
 static void
 restart_source(sim_world *world, sim_stop how)
 {
 	sim_mend(world);
 	if (how == SIM_STOP_FAST)
-	{
-		if (!sim_source_end_all(&world->source, true))
-			return;
 		sim_memory_pause(world->memory);
-	}
 	take_down(world, SIM_SOURCE, (int64_t) how);
 	usleep(APART_MS * 1000);
 	bring_up(world, SIM_SOURCE);

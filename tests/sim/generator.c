@@ -20,6 +20,7 @@ typedef struct generator
 	sim_random random;
 	sim_history *history;
 	int table_count;
+	bool keyed[SIM_TABLES_MAX];
 	bool open[SIM_SESSIONS];
 	bool may_be_very_large;
 } generator;
@@ -115,6 +116,7 @@ new_table(generator *g, int session)
 	if (table == SIM_TABLES_MAX)
 		return;
 	g->table_count++;
+	g->keyed[table] = sim_keys[key].unique;
 	add(g, SIM_TABLE, session, table, key, identity, parts);
 	for (long n = number(g, 0, number(g, 1, 9)); n > 0; n--)
 		new_column(g, session, table);
@@ -192,16 +194,20 @@ rekey(generator *g, int session, int table)
 			number(g, 0, 9));
 }
 
-/* Rows that come, change and go again. */
+/* Rows that come, change and go again. Where they have no key each is looked for among all. */
 static void
 large(generator *g, int session, int table)
 {
 	int64_t first = LARGE_ID * number(g, 1, 5);
 	int64_t last = first + number(g, MEDIUM_MAX, LARGE_MAX);
 
-	if (g->may_be_very_large)
+	if (!g->keyed[table])
+		last = first + MEDIUM_MAX;
+	else if (g->may_be_very_large)
+	{
 		last = first + VERY_LARGE_MAX;
-	g->may_be_very_large = false;
+		g->may_be_very_large = false;
+	}
 	switch (number(g, 0, 3))
 	{
 		case 0:

@@ -110,9 +110,7 @@ sim_world_reset(sim_world *world)
 {
 	end_processes(world);
 	sim_mend(world);
-	/* Who creates a slot for tables in memory waits for every transaction, and hears nothing. */
 	sim_source_reset(&world->source);
-	sim_database_end_prepared(SIM_SOURCE, world->database);
 	sim_memory_free(world->memory);
 	for (int i = 0; i < SIM_SERVERS; i++)
 		PQfinish(world->readers[i]);
