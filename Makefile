@@ -85,6 +85,14 @@ soak:
 	$(MAKE) consumer
 	tests/soak/sandbox.sh tests/soak/run.sh "$$(($(or $(MINUTES),2) * 60))" "$(SEED)"
 
+# SEED= the first seed, SEEDS= how many, STEPS= how long a history, FAULTS=1 with faults; REPLAY= files
+# of histories instead. Without SEED one that is new each time.
+sim: all
+	tests/setup.sh check
+	tests/sim/sandbox.sh $(if $(REPLAY),$(addprefix --replay ,$(wildcard $(REPLAY))),\
+		--seed $(or $(SEED),$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')) --seeds $(or $(SEEDS),1) \
+		--steps $(or $(STEPS),100) $(if $(filter 1,$(FAULTS)),--faults) $(if $(SHRINK),--shrink $(SHRINK)))
+
 demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
@@ -157,11 +165,12 @@ help:
 	@echo 'make bench-instructions  instructions a change, beside other plugins, by callgrind'
 	@echo 'make fuzz            random options, rows and bytes (SECONDS=60 SEED=)'
 	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
+	@echo 'make sim             random histories and faults against a model (SEED= SEEDS= STEPS= FAULTS=1 REPLAY=)'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap check-long check-debezium matrix matrix-clients fuzz soak demo demo-tools \
+	check check-unit check-regress check-tap check-long check-debezium matrix matrix-clients fuzz soak sim demo demo-tools \
 	bench bench-tools bench-plugin bench-apply bench-copy bench-memory bench-instructions bench-snapshot format check-format clean help

@@ -38,6 +38,7 @@ struct penstock
 	subscription *subscriptions;
 	size_t subscription_count;
 	volatile sig_atomic_t stop_requested;
+	_Atomic(pen_worker *) opening; /* what a stop must interrupt, or NULL */
 	/* Called now and then while rows are copied; progress is NULL while nothing is. */
 	void (*on_copy)(void *context, const pen_copy_progress *progress);
 	void *on_copy_context;

@@ -214,6 +214,20 @@ pen_receiver_create_parts(penstock *p)
 	return PENSTOCK_OK;
 }
 
+/* A stop that comes before it is known what is being opened is seen here, a later one there. */
+static penstock_status
+open_worker(penstock *p, pen_worker *worker, pen_error *error)
+{
+	penstock_status status;
+
+	atomic_store(&p->opening, worker);
+	if (p->stop_requested)
+		pen_worker_interrupt(worker);
+	status = pen_worker_open(worker, error);
+	atomic_store(&p->opening, NULL);
+	return status;
+}
+
 /*
  * Databases first (afresh false), later those that load everything. One that is down
  * does not keep the others waiting; but where nobody is up, there is nothing to begin.
@@ -233,7 +247,7 @@ open_destinations(penstock *p, bool afresh)
 			continue;
 		pen_error_clear(&down);
 		/* One whose copy has failed is told so by what was pushed to it. */
-		up = p->refused[i] || pen_worker_open(p->workers[i], &down) >= 0;
+		up = p->refused[i] || open_worker(p, p->workers[i], &down) >= 0;
 		if (!up && (down.status != PENSTOCK_E_RETRY || p->worker_count == 1))
 		{
 			p->error = down;
@@ -381,8 +395,10 @@ check_existing_slot(penstock *p, const pen_slot_info *info)
 static penstock_status
 create_slot(penstock *p)
 {
-	const pen_stream_slot slot = {
-		.name = p->slot, .temporary = p->temporary, .two_phase = p->settings.two_phase != 0};
+	const pen_stream_slot slot = {.name = p->slot,
+								  .temporary = p->temporary,
+								  .two_phase = p->settings.two_phase != 0,
+								  .stop = &p->stop_requested};
 
 	if (pen_stream_create_slot(p->stream, &slot, NULL, &p->error) < 0)
 		return p->error.status;
@@ -642,9 +658,10 @@ pen_receiver_open(penstock *p)
 		return status;
 	if (p->stream == NULL && (connect_source(p) < 0 || check_identity(p) < 0))
 		return p->error.status;
-	if (open_destinations(p, false) < 0 || find_target(p) < 0 ||
-		pen_receiver_provide_slot(p, any_stored(p)) < 0 || open_destinations(p, true) < 0)
+	if (open_destinations(p, false) < 0 || find_target(p) < 0)
 		return p->error.status;
+	if (pen_receiver_provide_slot(p, any_stored(p)) < 0 || open_destinations(p, true) < 0)
+		return p->stop_requested ? PENSTOCK_DONE : p->error.status;
 	if (begin_first_stream(p) < 0)
 		return p->error.status;
 	wait_for_tables(p);

@@ -128,7 +128,12 @@ penstock_step(penstock *p, int timeout_ms)
 void
 penstock_stop(penstock *p)
 {
+	pen_worker *opening;
+
 	p->stop_requested = 1;
+	opening = atomic_load(&p->opening);
+	if (opening != NULL)
+		pen_worker_interrupt(opening);
 	pen_receiver_wake(p);
 }
 

@@ -29,6 +29,7 @@ typedef struct PenstockData
 	bool in_stream;
 	bool part_begun;
 	TransactionId part_xid; /* whose changes follow, as the client knows it */
+	HTAB *streamed;         /* sub-transactions of which changes were streamed; see streamed.h */
 	bool is_utf8;           /* the database's encoding */
 	int skipped_changes;    /* since the client was last told that we live */
 	int guc_level;          /* to restore at the end, or 0 */

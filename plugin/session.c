@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "session.h"
+#include "streamed.h"
 
 #include "replication/origin.h"
 #include "utils/inval.h"
@@ -119,7 +120,10 @@ ensure_begun(LogicalDecodingContext *ctx, PenstockData *data, ReorderBufferTXN *
 			session_origin(ctx, data, txn);
 		}
 		if (data->part_xid != xid)
+		{
 			native_sub_xact(ctx, data, xid);
+			streamed_note(ctx, data, compat_top_transaction(txn)->xid, xid);
+		}
 		data->part_xid = xid;
 	}
 	else if (!data->in_transaction)

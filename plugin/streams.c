@@ -9,6 +9,7 @@
 #include "access/xact.h"
 
 #include "session.h"
+#include "streamed.h"
 
 static bool
 was_sent(ReorderBufferTXN *txn)
@@ -98,6 +99,7 @@ abort_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr ab
 		message.subxid = txn->xid;
 		native_message(ctx, data, PEN_EVENT_STREAM_ABORT, &message.base);
 		emit_flush(&data->emitter, ctx);
+		streamed_forget(data, message.xid, message.subxid);
 	}
 	session_leave(ctx, old_context);
 }
@@ -112,6 +114,7 @@ commit_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr c
 	compat_update_progress(ctx, !was_sent(txn));
 	if (was_sent(txn))
 	{
+		streamed_abort_missed(ctx, data, txn->xid);
 		message.xid = txn->xid;
 		message.commit_lsn = commit_lsn;
 		message.end_lsn = txn->end_lsn;
@@ -138,6 +141,7 @@ prepare_streamed(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr 
 		native_message(ctx, data, PEN_EVENT_STREAM_STOP, &stop.base);
 		data->in_stream = data->part_begun = false;
 	}
+	streamed_abort_missed(ctx, data, txn->xid);
 	send_prepared(ctx, PEN_EVENT_STREAM_PREPARE, txn, prepare_lsn);
 	emit_flush(&data->emitter, ctx);
 	session_leave(ctx, old_context);

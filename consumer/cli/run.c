@@ -292,7 +292,8 @@ pen_cli_run(int argc, char **argv)
 		fprintf(stderr, "penstock run: %s\n", penstock_error(p));
 	code = pen_cli_exit_code(status);
 	pen_error_clear(&error);
-	if (status >= 0 && p->settings.dump_tables != NULL && dump_tables(p, &error) < 0)
+	if (status >= 0 && p->epoch > 0 && p->settings.dump_tables != NULL &&
+		dump_tables(p, &error) < 0)
 	{
 		fprintf(stderr, "penstock run: %s\n", error.text);
 		code = pen_cli_exit_code(error.status);

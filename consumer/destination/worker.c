@@ -47,6 +47,12 @@ pen_worker_new(pen_destination *destination, pen_feed *feed, const pen_source_id
 }
 
 void
+pen_worker_interrupt(pen_worker *worker)
+{
+	atomic_store(&worker->destination->interrupted, true);
+}
+
+void
 pen_worker_free(pen_worker *worker)
 {
 	if (worker == NULL)
@@ -54,7 +60,7 @@ pen_worker_free(pen_worker *worker)
 	if (worker->running)
 	{
 		atomic_store(&worker->quit, true);
-		atomic_store(&worker->destination->interrupted, true);
+		pen_worker_interrupt(worker);
 		pen_feed_interrupt(worker->feed);
 		pthread_join(worker->thread, NULL);
 	}

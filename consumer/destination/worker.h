@@ -39,6 +39,9 @@ typedef struct pen_worker pen_worker;
 extern pen_worker *pen_worker_new(pen_destination *destination, pen_feed *feed,
 								  const pen_source_identity *source, const pen_log *log,
 								  void (*wake)(void *), void *wake_context);
+/* Let pen_worker_open end with an error where it loads tables. Safe in signal handlers. */
+extern void pen_worker_interrupt(pen_worker *worker);
+
 /* Ends the thread at once and destroys the destination: what is queued is dropped. */
 extern void pen_worker_free(pen_worker *worker);
 

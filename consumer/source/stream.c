@@ -12,6 +12,7 @@
 #include "wire.h"
 
 #define PLUGIN            "penstock"
+#define STOP_POLL_MS      200
 #define DATA_HEADER_BYTES 25 /* 'w', start, end, time */
 #define KEEPALIVE_BYTES   18 /* 'k', end, time, reply */
 #define FEEDBACK_BYTES    34 /* 'r', written, flushed, applied, time, reply */
@@ -173,17 +174,61 @@ create_command(pen_stream *stream, const pen_stream_slot *slot, pen_error *error
 	return NULL;
 }
 
+/* The server would not notice by itself that nobody waits any more. */
+static void
+cancel(PGconn *conn)
+{
+	PGcancel *handle = PQgetCancel(conn);
+	char message[256];
+
+	if (handle != NULL)
+		PQcancel(handle, message, sizeof(message));
+	PQfreeCancel(handle);
+}
+
+/* The answer to what has been sent, or NULL and error; stop as in pen_stream_slot. */
+static PGresult *
+await_answer(PGconn *conn, const volatile sig_atomic_t *stop, pen_error *error)
+{
+	PGresult *result;
+
+	while (PQisBusy(conn))
+	{
+		struct pollfd fd = {.fd = PQsocket(conn), .events = POLLIN};
+
+		if (stop != NULL && *stop)
+		{
+			cancel(conn);
+			stop = NULL;
+		}
+		if (poll(&fd, 1, STOP_POLL_MS) > 0 && !PQconsumeInput(conn))
+			break;
+	}
+	result = PQgetResult(conn);
+	if (PQresultStatus(result) == PGRES_TUPLES_OK)
+	{
+		PQclear(PQgetResult(conn)); /* the end of it, NULL */
+		return result;
+	}
+	pen_pq_error(error, conn, result);
+	PQclear(result);
+	return NULL;
+}
+
 penstock_status
 pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot, uint64_t *consistent_lsn,
 					   pen_error *error)
 {
 	char *sql = create_command(stream, slot, error);
-	PGresult *result;
+	PGresult *result = NULL;
 	bool parsed = true;
 
 	if (sql == NULL)
 		return error->status;
-	result = pen_pq_query(stream->conn, sql, 0, NULL, error);
+	if (PQsendQuery(stream->conn, sql))
+		result = await_answer(stream->conn, slot->stop, error);
+	else
+		pen_pq_error(error, stream->conn, NULL);
 	free(sql);
 	if (result == NULL)
 		return explain(error, slot->name);

@@ -4,6 +4,8 @@
 #ifndef PEN_STREAM_H
 #define PEN_STREAM_H
 
+#include <signal.h>
+
 #include "base/error.h"
 #include "event/identity.h"
 
@@ -47,10 +49,11 @@ typedef struct pen_stream_slot
 {
 	const char *name;
 	bool temporary;
-	bool two_phase; /* prepared transactions can be had when they are prepared */
+	bool two_phase;                    /* prepared transactions can be had when they are prepared */
+	const volatile sig_atomic_t *stop; /* cancel it once this is set; may be NULL */
 } pen_stream_slot;
 
-/* Only before pen_stream_start. consistent_lsn: commits from there on are streamed; may be NULL. */
+/* Only before pen_stream_start. Waits for every transaction that is open. consistent_lsn: commits from there on are streamed; may be NULL. */
 extern penstock_status pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot,
 											  uint64_t *consistent_lsn, pen_error *error);
 extern penstock_status pen_stream_drop_slot(pen_stream *stream, const char *slot, pen_error *error);

@@ -6,6 +6,7 @@ use Penstock;
 use IPC::Run ();
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes ();
 
 my $dir = $PostgreSQL::Test::Utils::tmp_check;
 my $source = source_node('source');
@@ -77,6 +78,26 @@ sub load_and_alter
 	is($code, 0, 'beside: until current') or diag($err);
 	same_dump($source, 'postgres', "$dir/beside.json", 't', 'beside: memory is equal');
 	same_rows($source, 'postgres', $target, 'postgres', 't', 'beside: the database is equal');
+}
+
+# Slots, that of the load too, wait for every transaction that is open; a stop does not.
+{
+	my ($in, $out) = ("BEGIN; SELECT txid_current(); SELECT 'open';\n", '');
+	my $psql = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-d', $source->connstr('postgres') ], '<', \$in, '>', \$out);
+	$psql->pump until $out =~ /open/;
+	my %waiting = (loading => [ '--slot', 'beside' ], 'a slot of its own' => [], 'a new slot' => [ '--slot', 'new', '--create-slot' ]);
+	for my $name (sort keys %waiting)
+	{
+		my $penstock = start_penstock('run', '--source', uri($source), '--to', 'memory:', @{ $waiting{$name} });
+		ok($source->poll_query_until('postgres',
+				q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CREATE_REPLICATION_SLOT%' AND wait_event_type = 'Lock'}),
+			"$name: waits for a transaction");
+		my $began = Time::HiRes::time();
+		is($penstock->finish('TERM'), 0, "$name: stops in order") or diag($penstock->stderr);
+		cmp_ok(Time::HiRes::time() - $began, '<', 5, "$name: stops at once");
+	}
+	is($source->safe_psql('postgres', q{SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'beside'}), 0, 'no slot is left');
+	$psql->kill_kill;
 }
 
 done_testing();

@@ -77,7 +77,8 @@ extern "C"
 	/*
  * Connect to the source and all destinations, check that going on is safe, copy what is to be
  * copied, load memory tables, and start streaming. Blocks; penstock_stop from another thread or a
- * signal handler ends it. PENSTOCK_DONE: stopped while rows were copied; the next start goes on.
+ * signal handler ends it. PENSTOCK_DONE: stopped while rows were copied, where the next start goes
+ * on, or while a slot or memory tables waited for open transactions.
  */
 	PENSTOCK_API PENSTOCK_MUST_CHECK penstock_status penstock_open(penstock *p);
 
