@@ -20,7 +20,7 @@ typedef struct generator
 	sim_random random;
 	sim_history *history;
 	int table_count;
-	bool keyed[SIM_TABLES_MAX];
+	bool may_be_large[SIM_TABLES_MAX]; /* rows have keys, and are not long themselves */
 	bool open[SIM_SESSIONS];
 	bool may_be_very_large;
 } generator;
@@ -85,7 +85,10 @@ choose_options(generator *g)
 static void
 new_column(generator *g, int session, int table)
 {
-	add(g, SIM_COLUMN, session, table, number(g, 0, sim_type_count - 1), seed_of_values(g), 0);
+	int type = (int) number(g, 0, sim_type_count - 1);
+
+	g->may_be_large[table] = g->may_be_large[table] && type != SIM_TYPE_LONG;
+	add(g, SIM_COLUMN, session, table, type, seed_of_values(g), 0);
 }
 
 static int
@@ -116,7 +119,7 @@ new_table(generator *g, int session)
 	if (table == SIM_TABLES_MAX)
 		return;
 	g->table_count++;
-	g->keyed[table] = sim_keys[key].unique;
+	g->may_be_large[table] = sim_keys[key].unique != 0;
 	add(g, SIM_TABLE, session, table, key, identity, parts);
 	for (long n = number(g, 0, number(g, 1, 9)); n > 0; n--)
 		new_column(g, session, table);
@@ -194,15 +197,15 @@ rekey(generator *g, int session, int table)
 			number(g, 0, 9));
 }
 
-/* Rows that come, change and go again. Where they have no key each is looked for among all. */
+/* Rows that come, change and go again; fewer where each is looked for among all, or is long. */
 static void
 large(generator *g, int session, int table)
 {
 	int64_t first = LARGE_ID * number(g, 1, 5);
 	int64_t last = first + number(g, MEDIUM_MAX, LARGE_MAX);
 
-	if (!g->keyed[table])
-		last = first + MEDIUM_MAX;
+	if (!g->may_be_large[table])
+		last = first + 2 * MEDIUM_MAX;
 	else if (g->may_be_very_large)
 	{
 		last = first + VERY_LARGE_MAX;

@@ -7,8 +7,6 @@
 
 #include "report.h"
 
-#define EXTERNAL_TYPE 5 /* long texts, which are stored apart and as they are */
-
 /* ---- text that grows ---- */
 
 typedef struct writing
@@ -178,7 +176,7 @@ sim_sql_add_column(const sim_schema *schema, int column)
 	sim_schema_print_name(out, schema);
 	fputs(" ADD COLUMN ", out);
 	put_column(out, schema, column);
-	if (schema->columns[column].type == EXTERNAL_TYPE)
+	if (schema->columns[column].type == SIM_TYPE_LONG)
 	{
 		fputs("; ALTER TABLE ", out);
 		sim_schema_print_name(out, schema);

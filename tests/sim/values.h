@@ -15,6 +15,8 @@ typedef struct sim_type
 	const char *(*make)(sim_arena *arena, uint64_t number); /* where there is no pool */
 } sim_type;
 
+#define SIM_TYPE_LONG 5 /* texts of kilobytes, which are stored apart and as they are */
+
 extern const sim_type sim_types[];
 extern const int sim_type_count;
 
