@@ -210,7 +210,7 @@ bool
 sim_history_read(sim_history *history, const char *path)
 {
 	FILE *in = fopen(path, "r");
-	char line[256];
+	char line[8192]; /* a comment tells of the failure */
 	int number = 0;
 	bool ok = in != NULL;
 

@@ -57,6 +57,30 @@ sim_model_last(const sim_model *model)
 	return &model->commits[model->commit_count - 1];
 }
 
+static bool
+same_state(const sim_state *a, const sim_state *b)
+{
+	for (int i = 0; i < SIM_TABLES_MAX; i++)
+	{
+		if (a->tables[i] != b->tables[i])
+			return false;
+	}
+	return true;
+}
+
+/* COMMIT PREPARED is seen a moment before progress has moved, or longer where a crash comes between
+ * the two. A commit without changes is not sent, and moves nothing. */
+static size_t
+last_seen(const sim_model *model, size_t n)
+{
+	size_t next = n + 1;
+
+	while (next < model->commit_count && !model->commits[next].was_prepared &&
+		   same_state(&model->commits[next].state, &model->commits[n].state))
+		next++;
+	return next < model->commit_count && model->commits[next].was_prepared ? next : n;
+}
+
 void
 sim_model_at(const sim_model *model, uint64_t lsn, size_t *first, size_t *last)
 {
@@ -65,7 +89,7 @@ sim_model_at(const sim_model *model, uint64_t lsn, size_t *first, size_t *last)
 	while (n > 0 && model->commits[n].before >= lsn)
 		n--;
 	*first = n > 0 && model->commits[n].after > lsn ? n - 1 : n;
-	*last = n + 1 < model->commit_count && model->commits[n + 1].was_prepared ? n + 1 : n;
+	*last = last_seen(model, n);
 }
 
 /* ---- states ---- */
