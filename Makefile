@@ -93,6 +93,15 @@ sim: all
 		--seed $(or $(SEED),$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')) --seeds $(or $(SEEDS),1) \
 		--steps $(or $(STEPS),100) $(if $(filter 1,$(FAULTS)),--faults) $(if $(SHRINK),--shrink $(SHRINK)))
 
+# Bugs that are planted, each of which the simulation must find: MUTANTS= some of them, SEEDS=50.
+sim-mutants: all
+	tests/setup.sh check
+	SEEDS=$(or $(SEEDS),50) tests/sim/mutants.sh $(MUTANTS)
+
+# Which lines of the consumer the tests reach: PROVE_TESTS= some of the TAP tests.
+coverage:
+	tests/coverage.sh $(PROVE_TESTS)
+
 demo:
 	tests/setup.sh demo
 	@mkdir -p $(BUILD)
@@ -166,11 +175,13 @@ help:
 	@echo 'make fuzz            random options, rows and bytes (SECONDS=60 SEED=)'
 	@echo 'make soak            everything at once on a server with assertions (MINUTES=2 SEED=)'
 	@echo 'make sim             random histories and faults against a model (SEED= SEEDS= STEPS= FAULTS=1 REPLAY=)'
+	@echo 'make sim-mutants     planted bugs, each of which the simulation must find'
+	@echo 'make coverage        which lines of the consumer the tests reach'
 	@echo 'make bench-snapshot  what a reader of memory tables costs those who apply'
 	@echo 'make format          clang-format all C files; check-format looks only'
 	@echo 'make clean           remove what was built'
 	@echo 'PG_CONFIG=/path/to/pg_config chooses the PostgreSQL.'
 
 .PHONY: all plugin consumer install install-plugin install-decoderbufs install-consumer uninstall installcheck \
-	check check-unit check-regress check-tap check-long check-debezium matrix matrix-clients fuzz soak sim demo demo-tools \
+	check check-unit check-regress check-tap check-long check-debezium matrix matrix-clients fuzz soak sim sim-mutants coverage demo demo-tools \
 	bench bench-tools bench-plugin bench-apply bench-copy bench-memory bench-instructions bench-snapshot format check-format clean help

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "destinations.h"
+#include "power.h"
 #include "world.h"
 
 #define APART_MS 20
@@ -16,6 +17,7 @@
 const char *const sim_fault_words[SIM_FAULTS + 1] = {
 	[SIM_FAULT_KILL] = "kill",
 	[SIM_FAULT_END] = "end",
+	[SIM_FAULT_POWER] = "power",
 	[SIM_FAULT_SOURCE_DOWN] = "source_down",
 	[SIM_FAULT_DESTINATION_DOWN] = "destination_down",
 	[SIM_FAULT_CUT_SOURCE] = "cut_source",
@@ -394,6 +396,11 @@ sim_break(sim_world *world, const sim_step *step)
 			break;
 		case SIM_FAULT_END:
 			start_again(world, process, SIGTERM);
+			break;
+		case SIM_FAULT_POWER:
+			sim_process_end(process, SIGKILL);
+			sim_lose_power(process->state_dir);
+			sim_process_start(process, world->database, world->history);
 			break;
 		case SIM_FAULT_SOURCE_DOWN:
 			restart_source(world, (sim_stop) (step->args[2] % 3));

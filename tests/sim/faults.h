@@ -11,6 +11,7 @@ typedef enum sim_fault
 {
 	SIM_FAULT_KILL,             /* kill -9 of the program, which is started again */
 	SIM_FAULT_END,              /* an end in order, and a start */
+	SIM_FAULT_POWER,            /* kill -9, and what it had on disk without a sync is gone */
 	SIM_FAULT_SOURCE_DOWN,      /* stopped in one of three ways, and started */
 	SIM_FAULT_DESTINATION_DOWN, /* as well; half of the time it stays down until it is mended */
 	SIM_FAULT_CUT_SOURCE,       /* the program's connections are ended by the server */
