@@ -1,6 +1,6 @@
 /* guard.c -- heartbeat, and a limit to the WAL that the slot holds back.
  * Questions go over the ordinary connection and are never waited for: a source that does not answer
- * must not stop feedback. */
+ * must not stop feedback. Where that connection ends the stream does, too. */
 #include "guard.h"
 
 #include <string.h>
@@ -114,11 +114,17 @@ pen_guard_run(penstock *p)
 	bool looks = p->settings.retained_wal_max > 0 || p->commands != NULL;
 	bool beats = p->settings.heartbeat_interval_ms > 0;
 
+	if (pen_control_is_asked(p->control))
+		return take_answer(p);
+	if (now - guard->looked_ms >= LOOK_MS)
+	{
+		guard->looked_ms = now;
+		if (pen_control_look(p->control, &p->error) < 0)
+			return p->error.status;
+	}
 	if (!looks && !beats)
 		return PENSTOCK_OK;
 	note_movement(p, now);
-	if (pen_control_is_asked(p->control))
-		return take_answer(p);
 	if (beats && now - guard->moved_ms >= p->settings.heartbeat_interval_ms)
 	{
 		guard->moved_ms = now;

@@ -14,6 +14,7 @@ typedef struct pen_guard
 
 	/* Private. */
 	int64_t asked_ms;     /* for what is retained */
+	int64_t looked_ms;    /* at the connection itself */
 	int64_t moved_ms;     /* when the stream last moved, or a heartbeat was sent */
 	uint64_t moved_lsn;   /* to where */
 	bool started;         /* moved_ms is set */

@@ -2,6 +2,7 @@
 #include "source/control.h"
 
 #include <stdio.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +203,22 @@ pen_control_send(pen_control *control, pen_control_question question, const char
 	control->reply = (pen_control_reply){.question = question};
 	pen_error_clear(&control->failure);
 	return PENSTOCK_OK;
+}
+
+/* What the server says unasked is not for us; that it has ended the session is seen on the way. */
+penstock_status
+pen_control_look(pen_control *control, pen_error *error)
+{
+	struct pollfd fd = {.fd = PQsocket(control->conn), .events = POLLIN};
+
+	if (poll(&fd, 1, 0) <= 0)
+		return PENSTOCK_OK;
+	if (PQconsumeInput(control->conn) != 0 && PQisBusy(control->conn) == 0 &&
+		PQstatus(control->conn) == CONNECTION_OK)
+		return PENSTOCK_OK;
+	pen_pq_error(error, control->conn, NULL);
+	error->status = PENSTOCK_E_RETRY;
+	return pen_error_context(error, "source");
 }
 
 bool

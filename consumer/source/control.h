@@ -65,6 +65,10 @@ typedef struct pen_control_reply
 	pen_retained retained;
 } pen_control_reply;
 
+/* While nothing is asked: has the server ended the session? E_RETRY then. It does so when it shuts
+ * down, and waits for who streams until that one has confirmed everything, or has gone. */
+extern penstock_status pen_control_look(pen_control *control, pen_error *error);
+
 /* E_RETRY: the connection is lost. */
 extern penstock_status pen_control_send(pen_control *control, pen_control_question question,
 										const char *slot, pen_error *error);
