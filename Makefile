@@ -74,10 +74,11 @@ matrix-clients:
 	tests/setup.sh matrix
 	tests/matrix/run.sh --clients $(VERSIONS)
 
-# SECONDS= how long, SEED= which seed; FUZZ=options, rows or bytes only one of the three.
+# SECONDS= how long, SEED= which seed; FUZZ=options, rows or bytes only one of the three; RUNS= how many
+# inputs for each reader of bytes, instead of a time.
 fuzz: all
 	tests/setup.sh fuzz
-	tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
+	RUNS=$(RUNS) tests/fuzz/run.sh "$(or $(SECONDS),60)" "$(SEED)" "$(FUZZ)"
 
 # MINUTES= how long, SEED= which seed. Builds a PostgreSQL with assertions if there is none yet.
 soak:

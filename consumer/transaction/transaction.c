@@ -373,7 +373,7 @@ keep(pen_assembler *assembler, const pen_decoded *decoded, pen_chunk *chunk, pen
 {
 	if (decoded->kind == PEN_EVENT_SUB_XACT)
 		assembler->subxid = decoded->wire.sub_xact.xid;
-	if (assembler->xid == assembler->ahead.xid)
+	if (assembler->ahead.xid != 0 && assembler->xid == assembler->ahead.xid)
 		add_ahead(assembler, decoded, chunk);
 	return pen_shelf_keep(assembler->shelf, assembler->part, chunk, decoded->bytes, decoded->len,
 						  assembler->subxid, error);

@@ -570,9 +570,12 @@ load_by()
 		COMMIT; END LOOP; END \$\$"
 }
 
+# Penstock's own stream is as most servers have it: what is larger is streamed before its commit.
 transactions()
 {
-	local size changes total
+	local size changes total join='?'
+	[[ $source != *\?* ]] || join='&'
+	local PENSTOCK_BENCH_OPTIONS="${PENSTOCK_BENCH_OPTIONS:-} --source $source${join}options=-c%20logical_decoding_work_mem%3D64MB"
 	for size in 1000 10000 100000 1000000 10000000; do
 		total=$((size > 1000000 ? size : 1000000))
 		set_up create W1

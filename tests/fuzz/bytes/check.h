@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <jansson.h>
+
 #include "base/error.h"
 
 #define CHECK(condition)                                                                           \
@@ -25,6 +27,22 @@ check_status(penstock_status status, const pen_error *error)
 		return;
 	fprintf(stderr, "a bug is reported: %s\n", error->text);
 	abort();
+}
+
+/* It is JSON; a numeric may have more digits than the reader's numbers. */
+static inline void
+check_is_json(const uint8_t *bytes, size_t len, size_t flags)
+{
+	json_error_t wrong;
+	json_t *value = json_loadb((const char *) bytes, len,
+							   flags | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &wrong);
+
+	if (value == NULL && json_error_code(&wrong) != json_error_numeric_overflow)
+	{
+		fprintf(stderr, "%s: %.*s\n", wrong.text, (int) len, (const char *) bytes);
+		abort();
+	}
+	json_decref(value);
 }
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
