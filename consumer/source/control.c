@@ -20,6 +20,12 @@ struct pen_control
 	pen_error failure; /* of the question; status PENSTOCK_OK: none */
 };
 
+/* That it has nothing to do for long is no reason to end it: with it the stream would end. A server
+ * that is too old knows no such setting, and is told so later. */
+static const char *const stay_sql =
+	"SELECT pg_catalog.set_config('idle_session_timeout', '0', false) "
+	"WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL";
+
 pen_control *
 pen_control_open(const char *conninfo, int connect_timeout_ms, int64_t advisory_key,
 				 pen_error *error)
@@ -35,7 +41,8 @@ pen_control_open(const char *conninfo, int connect_timeout_ms, int64_t advisory_
 	}
 	control->conn = pen_pq_connect(conninfo, &options, "source", error);
 	snprintf(sql, sizeof(sql), "SELECT pg_advisory_lock_shared(%lld)", (long long) advisory_key);
-	if (control->conn == NULL || pen_pq_execute(control->conn, sql, error) < 0)
+	if (control->conn == NULL || pen_pq_execute(control->conn, stay_sql, error) < 0 ||
+		pen_pq_execute(control->conn, sql, error) < 0)
 	{
 		pen_control_close(control);
 		return NULL;

@@ -53,7 +53,8 @@ typedef struct pen_stream_slot
 	const volatile sig_atomic_t *stop; /* cancel it once this is set; may be NULL */
 } pen_stream_slot;
 
-/* Only before pen_stream_start. Waits for every transaction that is open. consistent_lsn: commits from there on are streamed; may be NULL. */
+/* Only before pen_stream_start. Waits for every transaction that is open. consistent_lsn: commits
+ * from there on are streamed; may be NULL. */
 extern penstock_status pen_stream_create_slot(pen_stream *stream, const pen_stream_slot *slot,
 											  uint64_t *consistent_lsn, pen_error *error);
 extern penstock_status pen_stream_drop_slot(pen_stream *stream, const char *slot, pen_error *error);

@@ -1,4 +1,4 @@
-/* power.c -- the logs of consumer/store/store.h, read by what is said there of their files: segments
+/* power.c -- the logs of consumer/store/store.h, by what is said there of their files: segments
  * %020u.log, and `synced`, in which a segment's number stands at byte 8, and its length at 16. */
 #include "power.h"
 

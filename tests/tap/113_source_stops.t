@@ -54,6 +54,15 @@ stops('idle');
 $source->start;
 ok(wait_confirmed($source, 's'), 'it comes back');
 same_rows($source, 'postgres', $target, 'postgres', 't', 'idle');
+# ---- a session that is idle is none that ends
+
+$source->append_conf('postgresql.conf', q{idle_session_timeout = 1s});
+$source->restart;
+$source->safe_psql('postgres', 'INSERT INTO t VALUES (301)');
+ok(wait_confirmed($source, 's'), 'with idle_session_timeout it comes back');
+my $begun = () = $penstock->stderr =~ /streaming from/g;
+sleep 5;
+is(scalar(() = $penstock->stderr =~ /streaming from/g), $begun, 'and stays') or diag($penstock->stderr);
 is($penstock->finish('TERM'), 0, 'it stops cleanly') or diag($penstock->stderr);
 
 $source->stop;
