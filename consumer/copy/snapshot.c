@@ -134,13 +134,13 @@ await_slot(pen_snapshot *snapshot, bool *given_up, pen_error *error)
 
 		if (status < 0)
 		{
-			pen_waiting_cancel(snapshot->exporter);
+			pen_pq_cancel(snapshot->exporter);
 			return status;
 		}
 		if (PQisBusy(snapshot->exporter) && !*given_up && somebody_waits_for_us(snapshot))
 		{
 			*given_up = true;
-			pen_waiting_cancel(snapshot->exporter);
+			pen_pq_cancel(snapshot->exporter);
 		}
 	}
 	return PENSTOCK_OK;

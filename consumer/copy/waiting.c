@@ -27,17 +27,6 @@ pen_waiting_input(PGconn *conn, const atomic_bool *interrupted, pen_error *error
 	return PENSTOCK_OK;
 }
 
-void
-pen_waiting_cancel(PGconn *conn)
-{
-	PGcancel *handle = PQgetCancel(conn);
-	char message[256];
-
-	if (handle != NULL)
-		PQcancel(handle, message, sizeof(message));
-	PQfreeCancel(handle);
-}
-
 /* The last result, as PQexec would have it; those of a COPY end the wait. */
 static PGresult *
 last_result(PGconn *conn)
@@ -69,7 +58,7 @@ pen_waiting_query(PGconn *conn, const char *sql, const atomic_bool *interrupted,
 	{
 		if (pen_waiting_input(conn, interrupted, error) < 0)
 		{
-			pen_waiting_cancel(conn);
+			pen_pq_cancel(conn);
 			return NULL;
 		}
 	}

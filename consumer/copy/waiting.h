@@ -17,9 +17,6 @@ extern penstock_status pen_waiting_check(const atomic_bool *interrupted, pen_err
 extern penstock_status pen_waiting_input(PGconn *conn, const atomic_bool *interrupted,
 										 pen_error *error);
 
-/* End the command on conn, whose result is then an error. */
-extern void pen_waiting_cancel(PGconn *conn);
-
 /* pen_pq_query without parameters; an interrupt cancels it. */
 extern PGresult *pen_waiting_query(PGconn *conn, const char *sql, const atomic_bool *interrupted,
 								   pen_error *error);

@@ -293,6 +293,17 @@ pen_pq_prepare(PGconn *conn, const char *name, const char *sql, pen_error *error
 	return prepared ? PENSTOCK_OK : error->status;
 }
 
+void
+pen_pq_cancel(PGconn *conn)
+{
+	PGcancel *handle = PQgetCancel(conn);
+	char message[256];
+
+	if (handle != NULL)
+		PQcancel(handle, message, sizeof(message));
+	PQfreeCancel(handle);
+}
+
 bool
 pen_pq_parse_lsn(const char *text, uint64_t *lsn)
 {

@@ -56,6 +56,9 @@ extern penstock_status pen_pq_execute(PGconn *conn, const char *sql, pen_error *
 extern penstock_status pen_pq_prepare(PGconn *conn, const char *name, const char *sql,
 									  pen_error *error);
 
+/* End the command that runs on conn, whose result is then an error. */
+extern void pen_pq_cancel(PGconn *conn);
+
 /* "%X/%X". */
 extern bool pen_pq_parse_lsn(const char *text, uint64_t *lsn);
 extern void pen_pq_format_lsn(uint64_t lsn, char text[20]);

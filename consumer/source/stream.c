@@ -174,18 +174,6 @@ create_command(pen_stream *stream, const pen_stream_slot *slot, pen_error *error
 	return NULL;
 }
 
-/* The server would not notice by itself that nobody waits any more. */
-static void
-cancel(PGconn *conn)
-{
-	PGcancel *handle = PQgetCancel(conn);
-	char message[256];
-
-	if (handle != NULL)
-		PQcancel(handle, message, sizeof(message));
-	PQfreeCancel(handle);
-}
-
 /* The answer to what has been sent, or NULL and error; stop as in pen_stream_slot. */
 static PGresult *
 await_answer(PGconn *conn, const volatile sig_atomic_t *stop, pen_error *error)
@@ -198,7 +186,7 @@ await_answer(PGconn *conn, const volatile sig_atomic_t *stop, pen_error *error)
 
 		if (stop != NULL && *stop)
 		{
-			cancel(conn);
+			pen_pq_cancel(conn); /* it would not notice by itself that nobody waits any more */
 			stop = NULL;
 		}
 		if (poll(&fd, 1, STOP_POLL_MS) > 0 && !PQconsumeInput(conn))
